@@ -1,2 +1,2 @@
-//! x
+//! Measurements.
 fn main() {}

@@ -1,0 +1,185 @@
+//! The store port: everything the engine asks of a database.
+//!
+//! Each method is one transaction or one place in a journal batch. The meaning of
+//! the port is the conformance suite in [`crate::testing`]; adapters exist for
+//! SQLite, PostgreSQL and memory.
+//!
+//! The port is public for tests and for hosts with a database of their own, but it
+//! is not stable yet.
+
+mod records;
+
+pub use records::{
+    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
+    DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
+    Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
+};
+
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
+
+/// Keeps definitions, executions and their journal.
+///
+/// Every method either has its whole effect or none. An error of kind
+/// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
+/// writes may be repeated with the same arguments.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// Brings the schema to this version; harmless when it is there already.
+    async fn migrate(&self) -> Result<(), Error>;
+
+    /// Adds a version of a workflow.
+    async fn definition_put(
+        &self,
+        scope: &Scope,
+        row: DefinitionRow,
+    ) -> Result<DefinitionPut, Error>;
+
+    /// Fetches one version, or the highest by semantic versioning.
+    async fn definition_fetch(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<DefinitionRow>, Error>;
+
+    /// Fetches a definition by the hash that an execution is pinned to, deleted
+    /// workflows included.
+    async fn definition_fetch_pinned(
+        &self,
+        tenant: TenantId,
+        hash: ProgramHash,
+    ) -> Result<Option<DefinitionRow>, Error>;
+
+    /// Lists the highest version of each workflow, by namespace and name, without texts.
+    async fn definition_list(
+        &self,
+        scope: &Scope,
+        query: &DefinitionQuery,
+    ) -> Result<Page<DefinitionSummary>, Error>;
+
+    /// Lists the versions of a workflow, highest first.
+    async fn definition_versions(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<DefinitionVersion>, Error>;
+
+    /// Hides all versions of a workflow; tells whether there were any. Executions
+    /// that are pinned to them go on.
+    async fn definition_delete(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Error>;
+
+    /// Starts a new life of the named worker. An earlier life with the same name is
+    /// fenced off at once and its executions become claimable.
+    async fn worker_register(
+        &self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: jiff::SignedDuration,
+    ) -> Result<Fence, Error>;
+
+    /// Renews the worker's lease, fences off workers whose lease has run out (their
+    /// executions become claimable), and claims executions that are due: by
+    /// priority (higher first), then due time. Never waits for locked rows.
+    ///
+    /// # Errors
+    /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error>;
+
+    /// Ends the worker's life: its executions become claimable at once.
+    async fn worker_release(&self, fence: &Fence) -> Result<(), Error>;
+
+    /// Appends a batch to the journal in one transaction, together with everything
+    /// that hangs on it: starts, snapshots, subscriptions, queue state, ends,
+    /// messages to other executions.
+    ///
+    /// A batch holds at most one entry per execution. With a fence, the whole batch
+    /// is refused when the worker has lost its lease; the check conflicts with
+    /// take-over, so no take-over can commit in between. Outcomes come in the order
+    /// of the entries; a bad entry never harms its neighbours.
+    ///
+    /// # Errors
+    /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
+    async fn journal_append(
+        &self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error>;
+
+    /// Loads what is needed to go on with executions: snapshot, the events after
+    /// it, unconsumed messages. Ended or unknown executions are left out.
+    async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error>;
+
+    /// Puts messages into inboxes and makes parked receivers due now. A message
+    /// whose id was put before, or whose receiver has ended, is dropped.
+    async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error>;
+
+    /// Fetches the unconsumed messages of executions, oldest first.
+    async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error>;
+
+    /// Lists a tenant's subscriptions that may want an event of this type: those
+    /// for this type and those for any.
+    async fn subscription_match(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+    ) -> Result<Vec<Subscription>, Error>;
+
+    /// Fetches one execution.
+    async fn execution_fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionRow>, Error>;
+
+    /// Lists executions, newest first, without input, output and error.
+    async fn execution_list(
+        &self,
+        scope: &Scope,
+        query: &ExecutionQuery,
+    ) -> Result<Page<ExecutionRow>, Error>;
+
+    /// Lists the newest executions of each of the workflows (version ignored),
+    /// at most `each_max` per workflow, without input, output and error.
+    async fn execution_recent(
+        &self,
+        scope: &Scope,
+        workflows: &[WorkflowRef],
+        each_max: u32,
+    ) -> Result<Vec<ExecutionRow>, Error>;
+
+    /// Lists an execution's events after a sequence number, in order.
+    async fn journal_list(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error>;
+
+    /// Tells other processes on the same database that something became due.
+    async fn wake_send(&self) -> Result<(), Error>;
+
+    /// Waits until another process says that something became due. Returns only on
+    /// such a word or on failure; stores within one process wait for ever.
+    ///
+    /// # Cancel safety
+    /// A word that comes while nobody waits may be lost; callers poll as well.
+    async fn wake_wait(&self) -> Result<(), Error>;
+
+    /// Checks that the database answers.
+    async fn ping(&self) -> Result<(), Error>;
+}
