@@ -1,0 +1,208 @@
+//! Expressions in their place: which variables they see, and the filters of
+//! `input`, `output` and `export`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::state::{Data, Frame, Progress, State, TaskFrame, Thread};
+use super::{Machine, Problem, ProblemKind};
+use crate::definition::{DataFilter, Task, TaskIndex};
+use crate::expression::{EvaluateError, Expression, Template, Variables};
+
+/// A variable that exists only for one evaluation.
+pub(super) type Extra<'e> = &'e [(&'e str, Data)];
+
+/// Reads a state; the base of everything that evaluates.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) machine: &'a Machine<'a>,
+    pub(super) state: &'a State,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn evaluate(
+        &self,
+        thread: u32,
+        expression: &Expression,
+        input: &Value,
+        extra: Extra<'_>,
+    ) -> Result<Value, Problem> {
+        let variables = self.variables(thread, extra, &|name| expression.uses(name));
+        expression.evaluate(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+    }
+
+    pub(super) fn holds(
+        &self,
+        thread: u32,
+        expression: &Expression,
+        input: &Value,
+        extra: Extra<'_>,
+    ) -> Result<bool, Problem> {
+        let variables = self.variables(thread, extra, &|name| expression.uses(name));
+        expression.holds(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+    }
+
+    pub(super) fn fill(
+        &self,
+        thread: u32,
+        template: &Template,
+        input: &Value,
+        extra: Extra<'_>,
+    ) -> Result<Value, Problem> {
+        if let Template::Literal(value) = template {
+            return Ok(value.clone());
+        }
+        let variables = self.variables(thread, extra, &|name| template.uses(name));
+        template.evaluate(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+    }
+
+    /// Checks the schema and then reshapes, as `input` does.
+    pub(super) fn filter_in(
+        &self,
+        thread: u32,
+        filter: &DataFilter,
+        data: &Data,
+    ) -> Result<Data, Problem> {
+        if let Some(schema) = &filter.schema {
+            schema.check(data).map_err(|found| violation("input", &found))?;
+        }
+        match &filter.transform {
+            Some(template) => self.fill(thread, template, data, &[]).map(Arc::new),
+            None => Ok(Arc::clone(data)),
+        }
+    }
+
+    /// Reshapes and then checks the schema, as `output` and `export` do.
+    pub(super) fn filter_out(
+        &self,
+        thread: u32,
+        filter: &DataFilter,
+        data: &Data,
+        what: &str,
+    ) -> Result<Data, Problem> {
+        let data = match &filter.transform {
+            Some(template) => {
+                let extra = [("output", Arc::clone(data))];
+                Arc::new(self.fill(thread, template, data, &extra)?)
+            }
+            None => Arc::clone(data),
+        };
+        if let Some(schema) = &filter.schema {
+            schema.check(&data).map_err(|found| violation(what, &found))?;
+        }
+        Ok(data)
+    }
+
+    /// Gives the input of the innermost task that listens in this thread.
+    pub(super) fn listening_input(&self, thread: u32) -> Data {
+        let frames = self.thread(thread).map_or(&[][..], |thread| &thread.stack);
+        let found = frames.iter().rev().find_map(|frame| match frame {
+            Frame::Task(frame) if matches!(frame.progress, Progress::Listen(_)) => {
+                Some(Arc::clone(&frame.input))
+            }
+            _ => None,
+        });
+        found.unwrap_or_else(|| Arc::clone(&self.state.input))
+    }
+
+    pub(super) fn thread(&self, thread: u32) -> Option<&'a Thread> {
+        self.state.threads.get(&thread)
+    }
+
+    pub(super) fn task_of(&self, frame: &TaskFrame) -> &'a Task {
+        self.machine.program.task(TaskIndex(frame.task))
+    }
+
+    fn variables(&self, thread: u32, extra: Extra<'_>, uses: &dyn Fn(&str) -> bool) -> Variables {
+        let mut variables = Variables::new(self.now);
+        variables.set("context", Arc::clone(&self.state.context));
+        self.frame_variables(thread, &mut variables);
+        let innermost = self.thread(thread).and_then(innermost_task);
+        let input = innermost.map_or(&self.state.input, |frame| &frame.input);
+        variables.set("input", Arc::clone(input));
+        if let Some(frame) = innermost.filter(|_| uses("task")) {
+            variables.set("task", Arc::new(self.describe_task(frame)));
+        }
+        if uses("workflow") {
+            variables.set("workflow", Arc::new(self.describe_workflow()));
+        }
+        if uses("runtime") {
+            variables.set("runtime", Arc::new(describe_runtime()));
+        }
+        for (name, value) in extra {
+            variables.set(name, Arc::clone(value));
+        }
+        variables
+    }
+
+    /// Adds what enclosing tasks define, outermost first, so that inner ones win.
+    fn frame_variables(&self, thread: u32, variables: &mut Variables) {
+        let Some(thread) = self.thread(thread) else { return };
+        if let Some((parent, _)) = thread.parent {
+            self.frame_variables(parent, variables);
+        }
+        for frame in &thread.stack {
+            if let Frame::Task(frame) = frame {
+                for (name, value) in &frame.variables {
+                    variables.set(name, Arc::clone(value));
+                }
+            }
+        }
+    }
+
+    fn describe_task(&self, frame: &TaskFrame) -> Value {
+        let task = self.task_of(frame);
+        json!({
+            "name": task.name,
+            "reference": task.reference,
+            "definition": *task.definition,
+            "input": *frame.raw_input,
+            "startedAt": describe_time(frame.started_at),
+        })
+    }
+
+    fn describe_workflow(&self) -> Value {
+        json!({
+            "id": self.machine.execution.to_string(),
+            "definition": *self.machine.program.definition,
+            "input": *self.state.raw_input,
+            "startedAt": describe_time(self.state.started_at),
+        })
+    }
+}
+
+fn innermost_task(thread: &Thread) -> Option<&TaskFrame> {
+    thread.stack.iter().rev().find_map(|frame| match frame {
+        Frame::Task(frame) => Some(frame.as_ref()),
+        Frame::List(_) => None,
+    })
+}
+
+fn describe_time(at: Timestamp) -> Value {
+    json!({
+        "iso8601": at.to_string(),
+        "epoch": { "seconds": at.as_second(), "milliseconds": at.as_millisecond() },
+    })
+}
+
+fn describe_runtime() -> Value {
+    json!({ "name": "auterity", "version": env!("CARGO_PKG_VERSION"), "metadata": Map::new() })
+}
+
+fn problem(error: &EvaluateError) -> Problem {
+    Problem::new(ProblemKind::Expression, error.to_string())
+}
+
+fn violation(what: &str, found: &[(String, String)]) -> Problem {
+    let list: Vec<String> = found
+        .iter()
+        .map(|(pointer, message)| {
+            if pointer.is_empty() { message.clone() } else { format!("{pointer}: {message}") }
+        })
+        .collect();
+    let detail = format!("the {what} does not match its schema: {}", list.join("; "));
+    Problem::new(ProblemKind::Validation, detail)
+}

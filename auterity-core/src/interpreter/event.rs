@@ -1,0 +1,76 @@
+//! What can happen to an execution.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Problem;
+
+/// What an effect gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectResult {
+    /// It succeeded with this value.
+    Value(Arc<Value>),
+    /// It failed.
+    Problem(Problem),
+}
+
+/// One thing that happens to an execution, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It begins, with the raw input.
+    Started {
+        /// The raw input.
+        input: Arc<Value>,
+    },
+    /// An effect ended.
+    EffectEnded {
+        /// Which one.
+        effect: u64,
+        /// What it gave.
+        result: EffectResult,
+    },
+    /// An awaited child execution ended.
+    ChildEnded {
+        /// The effect that started it.
+        effect: u64,
+        /// What it gave.
+        result: EffectResult,
+    },
+    /// The time of a wait, a retry or a time-out has come.
+    TimerFired,
+    /// A `CloudEvent` came for a listening task.
+    CloudEventReceived {
+        /// The effect that listens.
+        effect: u64,
+        /// The event in structured form.
+        event: Arc<Value>,
+    },
+    /// Somebody asked for the end.
+    CancelRequested {
+        /// Why, if they said so.
+        reason: Option<String>,
+    },
+    /// A long stretch without effects goes on.
+    Continued,
+}
+
+impl Event {
+    /// The word that the journal and the API use.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "execution.started",
+            Self::EffectEnded { result: EffectResult::Value(_), .. } => "effect.completed",
+            Self::EffectEnded { result: EffectResult::Problem(_), .. } => "effect.failed",
+            Self::ChildEnded { .. } => "child.ended",
+            Self::TimerFired => "timer.fired",
+            Self::CloudEventReceived { .. } => "cloud_event.received",
+            Self::CancelRequested { .. } => "execution.cancel_requested",
+            Self::Continued => "execution.continued",
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What an execution may use up.
+
+use serde::{Deserialize, Serialize};
+
+/// The limits of one execution. Reaching one faults the execution with a clear error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Task activations in the life of an execution, loops and retries included.
+    pub activations_max: u64,
+    /// Task activations between two journal events, so that a long stretch without
+    /// effects is not repeated as a whole after a crash.
+    pub activations_per_event_max: u32,
+    /// Items that one `for` may go through.
+    pub iterations_max: usize,
+    /// Branches that may be open at once in an execution.
+    pub branches_max: usize,
+    /// Events that one `listen` may collect.
+    pub events_collected_max: usize,
+    /// Bytes of JSON of an input, an output or an effect's result.
+    pub payload_bytes_max: usize,
+    /// Bytes of a task's output kept in its record; a longer one is left out there.
+    pub record_output_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            activations_max: 1_000_000,
+            activations_per_event_max: 1_000,
+            iterations_max: 100_000,
+            branches_max: 1_000,
+            events_collected_max: 10_000,
+            payload_bytes_max: 4 * 1024 * 1024,
+            record_output_bytes_max: 8 * 1024,
+        }
+    }
+}

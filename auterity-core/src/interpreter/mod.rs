@@ -1,0 +1,29 @@
+//! The pure heart of the engine: `(state, event, now) → (state, effects)`.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number. An execution is a
+//! small serialisable [`State`]; an [`Event`] is the only thing that changes it; what
+//! must be done outside comes back as [`Effect`]s, and what happened to tasks as
+//! [`TaskRecord`]s. So a snapshot plus the events after it gives the same state as
+//! all events from the start.
+
+mod data_flow;
+mod effect;
+mod event;
+mod flow;
+mod limits;
+mod problem;
+mod record;
+mod request;
+mod schedule;
+mod state;
+mod task;
+mod transition;
+
+pub use effect::{Effect, Filter, FilterCorrelation};
+pub use event::{EffectResult, Event};
+pub use limits::Limits;
+pub use problem::{Problem, ProblemKind};
+pub use record::{TaskRecord, TaskState};
+pub use request::{Request, request};
+pub use state::{End, STATE_FORMAT, State};
+pub use transition::{Machine, Transition, transition};

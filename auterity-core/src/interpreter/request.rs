@@ -1,0 +1,134 @@
+//! What an effect is: computed when it starts, from the state that asked for it.
+//!
+//! The arguments are not part of the state. So secrets that they contain never
+//! reach journal or snapshot, and a snapshot does not carry every payload twice.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::data_flow::View;
+use super::state::{Data, State, Thread, Waiting};
+use super::{Machine, Problem, ProblemKind};
+use crate::definition::{RunWorkflow, TaskIndex, TaskKind};
+use crate::expression::Template;
+
+/// What is to be done outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Call a function.
+    Call {
+        /// `http`, … or the name of a registered function.
+        function: String,
+        /// The evaluated `with`. May contain secrets.
+        arguments: Value,
+        /// The task's input, for URI templates.
+        input: Arc<Value>,
+        /// The JSON pointer of the task.
+        task: String,
+    },
+    /// Publish a `CloudEvent`; the effect's result is the event itself.
+    Emit {
+        /// The event in structured form.
+        event: Value,
+    },
+    /// Start a child execution.
+    Child {
+        /// The workflow's namespace.
+        namespace: String,
+        /// The workflow's name.
+        name: String,
+        /// The version; absent: the highest.
+        version: Option<String>,
+        /// The child's raw input.
+        input: Value,
+        /// Whether the effect ends with the child and not with its start.
+        awaited: bool,
+    },
+}
+
+/// Computes what the effect with this number is.
+///
+/// The same state gives the same request: after a crash the effect is repeated with
+/// equal arguments. `secrets` is an object with the values of the secrets that the
+/// definition names.
+///
+/// # Errors
+/// Gives the problem to end the effect with when its arguments cannot be evaluated.
+pub fn request(
+    machine: &Machine<'_>,
+    state: &State,
+    effect: u64,
+    secrets: &Arc<Value>,
+) -> Result<Request, Problem> {
+    let waiting = state.threads.iter().find(|(_, thread)| {
+        matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+    });
+    let frame = waiting.and_then(|(id, thread)| Some((*id, Thread::top_task(thread)?)));
+    let Some((thread, frame)) = frame else {
+        return Err(Problem::new(ProblemKind::Runtime, "no task waits for this effect"));
+    };
+    // Time stands still for a request, or a repetition would differ.
+    let view = View { machine, state, now: frame.started_at };
+    let task = machine.program.task(TaskIndex(frame.task));
+    let made = match &task.kind {
+        TaskKind::Call(call) => {
+            let extra = [("secrets", Arc::clone(secrets))];
+            let arguments = match &call.arguments {
+                Some(template) => view.fill(thread, template, &frame.input, &extra),
+                None => Ok(Value::Object(Map::new())),
+            };
+            arguments.map(|arguments| Request::Call {
+                function: call.function.clone(),
+                arguments,
+                input: Arc::clone(&frame.input),
+                task: task.reference.clone(),
+            })
+        }
+        TaskKind::Emit(template) => {
+            view.emit(thread, template, &frame.input, (effect, frame.started_at))
+        }
+        TaskKind::RunWorkflow(child) => view.child(thread, child, &frame.input),
+        _ => Err(Problem::new(ProblemKind::Runtime, "the task has no effect")),
+    };
+    made.map_err(|problem| problem.at(&task.reference))
+}
+
+impl View<'_> {
+    fn emit(
+        &self,
+        thread: u32,
+        template: &Template,
+        input: &Data,
+        (effect, at): (u64, Timestamp),
+    ) -> Result<Request, Problem> {
+        let Value::Object(attributes) = self.fill(thread, template, input, &[])? else {
+            let detail = "the attributes of an emitted event must be an object";
+            return Err(Problem::new(ProblemKind::Expression, detail));
+        };
+        let mut event = Map::new();
+        event.insert("specversion".to_owned(), json!("1.0"));
+        event.insert("id".to_owned(), json!(format!("{}-{effect}", self.machine.execution)));
+        event.insert("time".to_owned(), json!(at.to_string()));
+        if attributes.contains_key("data") {
+            event.insert("datacontenttype".to_owned(), json!("application/json"));
+        }
+        event.extend(attributes);
+        Ok(Request::Emit { event: Value::Object(event) })
+    }
+
+    fn child(&self, thread: u32, child: &RunWorkflow, input: &Data) -> Result<Request, Problem> {
+        let input = match &child.input {
+            Some(template) => self.fill(thread, template, input, &[])?,
+            None => Value::clone(input),
+        };
+        Ok(Request::Child {
+            namespace: child.namespace.clone(),
+            name: child.name.clone(),
+            version: child.version.clone(),
+            input,
+            awaited: child.awaited,
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Times: lengths, due times, back-off, and what happens when a time has come.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
+use serde_json::Value;
+
+use super::data_flow::View;
+use super::state::{Frame, Progress, TryPhase, Waiting};
+use super::transition::{Step, Work};
+use super::{End, Problem, ProblemKind};
+use crate::definition::{Backoff, Length, Retry, TaskIndex};
+use crate::expression::duration;
+
+impl View<'_> {
+    /// Gives the time that lies the given length from now.
+    pub(super) fn due(
+        &self,
+        thread: u32,
+        length: &Length,
+        input: &Value,
+    ) -> Result<Timestamp, Problem> {
+        let span = self.span(thread, length, input)?;
+        add(self.now, &span).ok_or_else(|| {
+            Problem::new(ProblemKind::Expression, "a duration reaches beyond the calendar")
+        })
+    }
+
+    /// Gives the length in exact time, counted from now.
+    pub(super) fn length(
+        &self,
+        thread: u32,
+        length: &Length,
+        input: &Value,
+    ) -> Result<SignedDuration, Problem> {
+        Ok(self.due(thread, length, input)?.duration_since(self.now))
+    }
+
+    fn span(&self, thread: u32, length: &Length, input: &Value) -> Result<Span, Problem> {
+        let expression = match length {
+            Length::Literal(span) => return Ok(*span),
+            Length::Computed(expression) => expression,
+        };
+        let value = self.evaluate(thread, expression, input, &[])?;
+        let span = match &value {
+            Value::String(text) => duration::parse(text).ok(),
+            Value::Object(_) => duration::from_value(&value).ok(),
+            _ => None,
+        };
+        span.ok_or_else(|| {
+            let detail = "an expression for a duration must give an ISO 8601 text or an object \
+                          of days, hours, minutes, seconds and milliseconds";
+            Problem::new(ProblemKind::Expression, detail)
+        })
+    }
+
+    /// Gives the time of the next try after the given one.
+    pub(super) fn retry_due(
+        &self,
+        thread: u32,
+        retry: &Retry,
+        input: &Value,
+        attempt: u32,
+    ) -> Result<Timestamp, Problem> {
+        let delay = match &retry.delay {
+            Some(length) => self.length(thread, length, input)?,
+            None => SignedDuration::ZERO,
+        };
+        let past = attempt.saturating_sub(1);
+        let delay = match &retry.backoff {
+            Backoff::Constant => delay,
+            Backoff::Linear { increment } => {
+                let increment = match increment {
+                    Some(length) => self.length(thread, length, input)?,
+                    None => delay,
+                };
+                let times = i32::try_from(past).unwrap_or(i32::MAX);
+                delay.saturating_add(increment.saturating_mul(times))
+            }
+            Backoff::Exponential { factor, delay_max } => {
+                let times = i32::try_from(past).unwrap_or(i32::MAX);
+                let seconds = delay.as_secs_f64() * factor.powi(times);
+                let grown =
+                    SignedDuration::try_from_secs_f64(seconds).unwrap_or(SignedDuration::MAX);
+                match delay_max {
+                    Some(length) => grown.min(self.length(thread, length, input)?),
+                    None => grown,
+                }
+            }
+        };
+        let delay = delay.saturating_add(self.jitter(thread, retry, input, attempt)?);
+        Ok(self.now.checked_add(delay).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Draws from the jitter range by a hash of execution and try, so that the
+    /// interpreter stays pure and executions still spread out.
+    fn jitter(
+        &self,
+        thread: u32,
+        retry: &Retry,
+        input: &Value,
+        attempt: u32,
+    ) -> Result<SignedDuration, Problem> {
+        let Some((from, to)) = &retry.jitter else { return Ok(SignedDuration::ZERO) };
+        let from = self.length(thread, from, input)?;
+        let to = self.length(thread, to, input)?;
+        let seed = self.machine.execution.as_uuid().as_u128() ^ (u128::from(attempt) << 64);
+        let mut mixed = (seed ^ (seed >> 64)) as u64 ^ self.state.activations;
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        mixed ^= mixed >> 33;
+        let share = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
+        let width = to.saturating_sub(from).as_secs_f64().max(0.0);
+        let drawn = SignedDuration::try_from_secs_f64(width * share).unwrap_or_default();
+        Ok(from.saturating_add(drawn))
+    }
+}
+
+/// Adds with calendar units, in UTC.
+fn add(at: Timestamp, span: &Span) -> Option<Timestamp> {
+    Some(at.to_zoned(TimeZone::UTC).checked_add(*span).ok()?.timestamp())
+}
+
+/// What has run out in a thread.
+enum Expired {
+    /// The task at this place of the stack.
+    Task(usize),
+    /// One try of the `try` task at this place.
+    Attempt(usize),
+    /// The wait that the thread is in.
+    Wait,
+}
+
+impl Work<'_> {
+    /// Does what the time asks for: time-outs, ends of waits, next tries.
+    pub(super) fn expire(&mut self) {
+        if self.state.deadline.is_some_and(|deadline| deadline <= self.now) {
+            let detail = "the execution took longer than its timeout allows";
+            self.end(End::Faulted(Problem::new(ProblemKind::Timeout, detail).at("/")));
+            return;
+        }
+        let threads: Vec<u32> = self.state.threads.keys().copied().collect();
+        for thread in threads {
+            if let Some(expired) = self.expired(thread) {
+                let step = self.expire_in(thread, &expired);
+                self.ready.push_back((thread, step));
+            }
+        }
+    }
+
+    fn expired(&self, thread: u32) -> Option<Expired> {
+        let own = self.state.threads.get(&thread)?;
+        for (place, frame) in own.stack.iter().enumerate() {
+            let Frame::Task(frame) = frame else { continue };
+            if frame.deadline.is_some_and(|deadline| deadline <= self.now) {
+                return Some(Expired::Task(place));
+            }
+            if let Progress::Try(progress) = &frame.progress
+                && progress.phase == TryPhase::Trying
+                && progress.attempt_deadline.is_some_and(|deadline| deadline <= self.now)
+            {
+                return Some(Expired::Attempt(place));
+            }
+        }
+        matches!(own.waiting, Waiting::Until(at) if at <= self.now).then_some(Expired::Wait)
+    }
+
+    fn expire_in(&mut self, thread: u32, expired: &Expired) -> Step {
+        match expired {
+            Expired::Task(place) => {
+                self.unwind_to(thread, *place);
+                // Its own catch is for what is inside it, not for itself.
+                self.close_frame(thread);
+                self.time_out(thread, "the task took longer than its timeout allows")
+            }
+            Expired::Attempt(place) => {
+                self.unwind_to(thread, *place);
+                self.time_out(thread, "the try took longer than its retry policy allows")
+            }
+            Expired::Wait => {
+                let Some(own) = self.state.threads.get_mut(&thread) else { return Step::Wait };
+                own.waiting = Waiting::Nothing;
+                let Some(frame) = own.top_task() else { return Step::Wait };
+                match &frame.progress {
+                    Progress::Try(_) => self.try_again(thread),
+                    _ => Step::Done(std::sync::Arc::clone(&frame.input), None),
+                }
+            }
+        }
+    }
+
+    fn time_out(&self, thread: u32, detail: &str) -> Step {
+        let mut problem = Problem::new(ProblemKind::Timeout, detail);
+        if let Some(frame) = self.state.threads.get(&thread).and_then(super::state::Thread::top_task) {
+            problem = problem.at(&self.machine.program.task(TaskIndex(frame.task)).reference);
+        }
+        Step::Fail(problem)
+    }
+}

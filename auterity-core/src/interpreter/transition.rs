@@ -1,0 +1,250 @@
+//! One transition: an event goes in, the state moves on as far as it can.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use super::data_flow::View;
+use super::state::{Data, Frame, Thread, Waiting};
+use super::{
+    Effect, EffectResult, End, Event, Limits, Problem, ProblemKind, State, TaskRecord, TaskState,
+};
+use crate::ExecutionId;
+use crate::definition::{Flow, Program};
+use crate::expression::Budget;
+
+/// What stays the same through all transitions of an execution.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine<'a> {
+    /// The compiled definition.
+    pub program: &'a Program,
+    /// The execution.
+    pub execution: ExecutionId,
+    /// What the execution may use up.
+    pub limits: &'a Limits,
+    /// What one expression may use up.
+    pub budget: &'a Budget,
+}
+
+/// What came of an event.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transition {
+    /// What happened to tasks, in order.
+    pub records: Vec<TaskRecord>,
+    /// What is to be done once the event is committed.
+    pub effects: Vec<Effect>,
+}
+
+/// Applies an event to a state.
+///
+/// Never fails: what goes wrong becomes an error that the definition may catch. An
+/// event that the state does not wait for changes nothing.
+pub fn transition(
+    machine: &Machine<'_>,
+    state: &mut State,
+    event: &Event,
+    now: Timestamp,
+) -> Transition {
+    let mut work = Work {
+        machine,
+        state,
+        now,
+        out: Transition::default(),
+        ready: VecDeque::new(),
+        activations: 0,
+    };
+    if work.state.end.is_none() {
+        work.apply(event);
+        work.announce();
+    }
+    if work.state.is_ready() {
+        work.out.effects.push(Effect::Continue);
+    }
+    work.out
+}
+
+/// What a thread does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Go on with the list on top of the stack.
+    Next,
+    /// The task on top of the stack gave this; go where it says or where the flow says.
+    Done(Data, Option<Flow>),
+    /// What is on top of the stack failed.
+    Fail(Problem),
+    /// Nothing, until an event comes.
+    Wait,
+}
+
+/// A transition in progress.
+pub(super) struct Work<'a> {
+    pub(super) machine: &'a Machine<'a>,
+    pub(super) state: &'a mut State,
+    pub(super) now: Timestamp,
+    pub(super) out: Transition,
+    pub(super) ready: VecDeque<(u32, Step)>,
+    /// Task activations within this event.
+    pub(super) activations: u32,
+}
+
+impl Work<'_> {
+    pub(super) fn view(&self) -> View<'_> {
+        View { machine: self.machine, state: self.state, now: self.now }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Started { input } => self.begin(input),
+            Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
+                self.effect_ended(*effect, result);
+            }
+            Event::TimerFired => self.expire(),
+            Event::CloudEventReceived { effect, event } => self.receive(*effect, event),
+            Event::CancelRequested { reason } => self.cancel(reason.clone()),
+            Event::Continued => self.go_on(),
+        }
+        self.work_off();
+    }
+
+    fn work_off(&mut self) {
+        while let Some((thread, step)) = self.ready.pop_front() {
+            self.drive(thread, step);
+        }
+    }
+
+    fn drive(&mut self, thread: u32, mut step: Step) {
+        while self.state.end.is_none() && self.state.threads.contains_key(&thread) {
+            step = match step {
+                Step::Next => self.list_next(thread),
+                Step::Done(output, flow) => self.complete(thread, output, flow),
+                Step::Fail(problem) => self.fail(thread, problem),
+                Step::Wait => return,
+            };
+        }
+    }
+
+    fn begin(&mut self, input: &Data) {
+        if self.state.next_effect != 1 || !self.state.threads.is_empty() {
+            return;
+        }
+        self.state.raw_input = Data::clone(input);
+        self.state.started_at = self.now;
+        let program = self.machine.program;
+        let prepared = self.view().filter_in(0, &program.input, input).and_then(|input| {
+            let deadline = match &program.timeout {
+                Some(timeout) => Some(self.view().due(0, &timeout.after, &input)?),
+                None => None,
+            };
+            Ok((input, deadline))
+        });
+        match prepared {
+            Ok((input, deadline)) => {
+                self.state.input = Data::clone(&input);
+                self.state.deadline = deadline;
+                self.state.threads.insert(0, Thread {
+                    parent: None,
+                    stack: vec![Frame::list(program.root, 0, input)],
+                    waiting: Waiting::Nothing,
+                });
+                self.ready.push_back((0, Step::Next));
+            }
+            Err(problem) => self.end(End::Faulted(problem.at("/"))),
+        }
+    }
+
+    fn effect_ended(&mut self, effect: u64, result: &EffectResult) {
+        let waiting = self.state.threads.iter_mut().find(|(_, thread)| {
+            matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+        });
+        let Some((id, thread)) = waiting else { return };
+        thread.waiting = Waiting::Nothing;
+        let step = match result {
+            EffectResult::Value(value) => Step::Done(Data::clone(value), None),
+            EffectResult::Problem(problem) => Step::Fail(problem.clone()),
+        };
+        self.ready.push_back((*id, step));
+    }
+
+    fn go_on(&mut self) {
+        let ready: Vec<u32> = self
+            .state
+            .threads
+            .iter()
+            .filter(|(_, thread)| thread.waiting == Waiting::Nothing)
+            .map(|(id, _)| *id)
+            .collect();
+        self.ready.extend(ready.into_iter().map(|id| (id, Step::Next)));
+    }
+
+    fn cancel(&mut self, reason: Option<String>) {
+        self.end(End::Cancelled(reason));
+    }
+
+    /// Ends the execution; whatever is still open is given up.
+    pub(super) fn end(&mut self, end: End) {
+        let threads: Vec<u32> = self.state.threads.keys().copied().collect();
+        for thread in threads {
+            self.drop_thread(thread);
+        }
+        self.ready.clear();
+        self.state.end = Some(end);
+    }
+
+    /// Ends the execution well with what the last task gave.
+    pub(super) fn finish(&mut self, output: &Data) {
+        let program = self.machine.program;
+        let end = match self.view().filter_out(0, &program.output, output, "output") {
+            Ok(output) => End::Completed(output),
+            Err(problem) => End::Faulted(problem.at("/")),
+        };
+        self.end(end);
+    }
+
+    /// Tells history of tasks that began and have not ended within this event.
+    fn announce(&mut self) {
+        let mut begun: Vec<(u64, TaskRecord)> = Vec::new();
+        let threads: Vec<u32> = self.state.threads.keys().copied().collect();
+        for id in threads {
+            let depth = self.state.threads.get(&id).map_or(0, |thread| thread.stack.len());
+            for place in 0..depth {
+                if let Some(record) = self.announce_frame(id, place) {
+                    begun.push(record);
+                }
+            }
+        }
+        begun.sort_by_key(|(activation, _)| *activation);
+        self.out.records.extend(begun.into_iter().map(|(_, record)| record));
+    }
+
+    fn announce_frame(&mut self, thread: u32, place: usize) -> Option<(u64, TaskRecord)> {
+        let frame = match self.state.threads.get_mut(&thread)?.stack.get_mut(place)? {
+            Frame::Task(frame) if !frame.announced => frame,
+            _ => return None,
+        };
+        frame.announced = true;
+        let frame = frame.clone();
+        let mut record = self.record(thread, &frame, TaskState::Started);
+        record.at = frame.started_at;
+        Some((frame.activation, record))
+    }
+
+    pub(super) fn new_effect(&mut self) -> u64 {
+        let effect = self.state.next_effect;
+        self.state.next_effect += 1;
+        effect
+    }
+
+    /// Counts an activation; gives the problem when the execution has used up its share.
+    pub(super) fn count_activation(&mut self) -> Result<u64, Problem> {
+        self.activations += 1;
+        self.state.activations += 1;
+        if self.machine.limits.activations_max < self.state.activations {
+            let detail = format!(
+                "the execution began more than {} tasks (limit activations_max)",
+                self.machine.limits.activations_max
+            );
+            return Err(Problem::new(ProblemKind::Runtime, detail));
+        }
+        Ok(self.state.activations)
+    }
+}
