@@ -27,6 +27,15 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// One place of an input that breaks its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The JSON pointer of the place in the input.
+    pub pointer: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
 /// The error of every call into this crate.
 ///
 /// The message says what failed and why in words fit for a client; what only an
@@ -39,6 +48,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     context: Vec<(&'static str, String)>,
+    violations: Vec<Violation>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -69,6 +79,19 @@ impl Error {
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.inner.context.push((name, value.to_string()));
         self
+    }
+
+    /// Adds the places of the input that are wrong.
+    #[must_use]
+    pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        self.inner.violations = violations;
+        self
+    }
+
+    /// Gives the places of the input that are wrong; empty for other errors.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.inner.violations
     }
 
     /// Gives the class of failure.

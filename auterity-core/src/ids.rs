@@ -140,6 +140,15 @@ ids! {
     InboxId = "inb";
 }
 
+impl InboxId {
+    /// Derives the id of a message from the execution that it is about and what it
+    /// says, so that a repetition is recognised.
+    #[must_use]
+    pub fn derived(about: ExecutionId, what: &str) -> Self {
+        Self(Uuid::new_v5(&about.0, what.as_bytes()))
+    }
+}
+
 impl ExecutionId {
     /// Derives the id of a child execution from its parent and the effect that
     /// starts it, so that a repeated start finds the first.

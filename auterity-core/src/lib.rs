@@ -7,6 +7,6 @@ mod ids;
 mod scope;
 pub mod store;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Violation};
 pub use ids::{ExecutionId, InboxId, ParseIdError, SessionId, TenantId, UserId, WorkerId};
 pub use scope::{Actor, Scope};

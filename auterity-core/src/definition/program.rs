@@ -60,6 +60,12 @@ impl Program {
         self.summary.as_deref()
     }
 
+    /// Lists the names of the secrets that the definition uses.
+    #[must_use]
+    pub fn secret_names(&self) -> &[String] {
+        &self.secrets
+    }
+
     /// Gives the JSON Schema of the input, if the definition has one inline.
     #[must_use]
     pub fn input_schema(&self) -> Option<&Value> {

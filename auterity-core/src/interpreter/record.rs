@@ -59,6 +59,12 @@ pub(super) fn excerpt(value: &Value, bytes_max: usize) -> Value {
     }
 }
 
+/// Tells whether a value's JSON is within the limit, give or take escapes.
+#[must_use]
+pub fn fits(value: &Value, bytes_max: usize) -> bool {
+    size_up_to(value, bytes_max).is_some()
+}
+
 /// Gives about the number of bytes of the value's JSON, unless it is over the limit.
 fn size_up_to(value: &Value, most: usize) -> Option<usize> {
     let size = match value {

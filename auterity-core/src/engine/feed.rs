@@ -1,0 +1,68 @@
+//! Word within the process of what was committed: for followers of one execution
+//! and for the tenant's feed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::store::ExecutionRow;
+use crate::{ExecutionId, TenantId};
+
+/// Changes that a slow reader of the feed may fall behind before it is told to
+/// look again.
+const FEED_LENGTH: usize = 1_024;
+
+/// One word of a tenant's feed.
+#[derive(Debug, Clone)]
+pub enum FeedItem {
+    /// An execution started, parked or ended; without input, output and error.
+    Changed(Arc<ExecutionRow>),
+    /// Some changes were missed: read the list again.
+    Lagged,
+}
+
+/// Spreads the word.
+#[derive(Debug)]
+pub(super) struct Feed {
+    followed: Mutex<HashMap<ExecutionId, watch::Sender<u64>>>,
+    changes: broadcast::Sender<(TenantId, Arc<ExecutionRow>)>,
+}
+
+impl Feed {
+    pub(super) fn new() -> Self {
+        let (changes, _) = broadcast::channel(FEED_LENGTH);
+        Self { followed: Mutex::default(), changes }
+    }
+
+    /// Says that an execution's journal grew to this sequence number.
+    pub(super) fn grew(&self, execution: ExecutionId, sequence: u64) {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = followed.get(&execution)
+            && sender.send(sequence).is_err()
+        {
+            followed.remove(&execution);
+        }
+    }
+
+    /// Gives a receiver that sees each growth of an execution's journal.
+    pub(super) fn follow(&self, execution: ExecutionId) -> watch::Receiver<u64> {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.retain(|_, sender| sender.receiver_count() != 0);
+        followed.entry(execution).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// Tells whether anybody reads the tenants' feeds.
+    pub(super) fn is_read(&self) -> bool {
+        self.changes.receiver_count() != 0
+    }
+
+    pub(super) fn changed(&self, tenant: TenantId, row: ExecutionRow) {
+        // Nobody reading is no failure.
+        drop(self.changes.send((tenant, Arc::new(row))));
+    }
+
+    pub(super) fn changes(&self) -> broadcast::Receiver<(TenantId, Arc<ExecutionRow>)> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,426 @@
+//! What the rest of a program asks of the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::stream;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::execution::{Progress, to_json};
+use super::feed::FeedItem;
+use super::life::Core;
+use super::start::{Origin, StartRequest, Started};
+use crate::definition::{Mistake, Program, WorkflowRef};
+use crate::store::{
+    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
+    ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page,
+};
+use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
+
+/// Events that one page of history holds at most.
+const EVENTS_MAX: u32 = 1_000;
+
+/// The kind of the row that closes an execution's history.
+const ENDED: &str = "execution.ended";
+
+/// The way into a running engine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    core: Arc<Core>,
+    works: bool,
+}
+
+/// What a deployment gave.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// The version as it is kept.
+    pub row: DefinitionRow,
+    /// Whether it is new; otherwise the same text had been deployed before.
+    pub created: bool,
+    /// The compiled definition.
+    pub program: Arc<Program>,
+}
+
+/// Why a definition was not deployed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// It has mistakes: all of them, in order of their place.
+    #[error("the definition has {} mistakes", .0.len())]
+    Invalid(Vec<Mistake>),
+    /// The version exists with another text.
+    #[error("this version exists with another text; raise the version")]
+    VersionExists,
+    /// The engine could not keep it.
+    #[error("the definition could not be kept")]
+    Engine(#[source] Error),
+}
+
+/// An execution with what it is doing now.
+#[derive(Debug, Clone)]
+pub struct ExecutionView {
+    /// The execution.
+    pub row: ExecutionRow,
+    /// The JSON pointers of the tasks at work; empty once it has ended.
+    pub current_tasks: Vec<String>,
+}
+
+impl Handle {
+    pub(super) fn new(core: Arc<Core>, works: bool) -> Self {
+        Self { core, works }
+    }
+
+    /// Gives every mistake in a definition; none if it could be deployed.
+    #[must_use]
+    pub fn validate(&self, text: &str) -> Vec<Mistake> {
+        self.core.programs.compile(text).err().unwrap_or_default()
+    }
+
+    /// Deploys a definition as a version of its workflow.
+    ///
+    /// # Errors
+    /// See [`DeployError`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave the version deployed; deploying it again is harmless.
+    pub async fn deploy(&self, scope: &Scope, text: &str) -> Result<Deployment, DeployError> {
+        let program = self.core.programs.compile(text).map_err(DeployError::Invalid)?;
+        let row = DefinitionRow {
+            workflow: program.workflow().clone(),
+            hash: program.hash(),
+            title: program.title().map(str::to_owned),
+            summary: program.summary().map(str::to_owned),
+            text: Arc::from(text),
+            created_at: self.core.now(),
+        };
+        let put = self.core.ports.store.definition_put(scope, row.clone()).await;
+        self.core.programs.forget_names();
+        match put.map_err(DeployError::Engine)? {
+            DefinitionPut::Created => Ok(Deployment { row, created: true, program }),
+            DefinitionPut::Same => Ok(Deployment { row, created: false, program }),
+            DefinitionPut::Conflict => Err(DeployError::VersionExists),
+        }
+    }
+
+    /// Finds a version of a workflow, or the highest, with its program.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn program(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<(Arc<DefinitionRow>, Arc<Program>)>, Error> {
+        self.core.programs.named(scope, (namespace, name, version), self.core.now()).await
+    }
+
+    /// Lists workflows by namespace and name.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn workflows(
+        &self,
+        scope: &Scope,
+        query: &DefinitionQuery,
+    ) -> Result<Page<DefinitionSummary>, Error> {
+        self.core.ports.store.definition_list(scope, query).await
+    }
+
+    /// Lists the versions of a workflow, highest first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn workflow_versions(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<DefinitionVersion>, Error> {
+        self.core.ports.store.definition_versions(scope, namespace, name).await
+    }
+
+    /// Hides a workflow; executions that are pinned to it go on. Tells whether there
+    /// was one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn workflow_delete(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        let deleted = self.core.ports.store.definition_delete(scope, namespace, name).await;
+        self.core.programs.forget_names();
+        deleted
+    }
+
+    /// Starts an execution; returns once its start is committed.
+    ///
+    /// # Errors
+    /// Kind [`NotFound`](ErrorKind::NotFound) without such a workflow,
+    /// [`Invalid`](ErrorKind::Invalid) with [violations](Error::violations) when the
+    /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large.
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave the execution started; use an idempotency key.
+    pub async fn start(&self, scope: &Scope, request: StartRequest) -> Result<Started, Error> {
+        self.core.start(scope, request, Origin::default()).await
+    }
+
+    /// Waits for an execution's end, at most for the given time, and gives where it
+    /// stands then.
+    ///
+    /// # Errors
+    /// Kind [`NotFound`](ErrorKind::NotFound) without such an execution.
+    ///
+    /// # Cancel safety
+    /// Dropping the future has no effect.
+    pub async fn wait(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        within: Duration,
+    ) -> Result<ExecutionRow, Error> {
+        let clock = &self.core.ports.clock;
+        let deadline = clock.now() + within;
+        let mut growth = self.core.feed.follow(id);
+        loop {
+            let row = self.fetch(scope, id).await?;
+            if row.status.is_ended() || deadline <= clock.now() {
+                return Ok(row);
+            }
+            let look = (clock.now() + self.core.options.poll).min(deadline);
+            tokio::select! {
+                _ = growth.changed() => {}
+                () = clock.sleep_until(look) => {}
+            }
+        }
+    }
+
+    async fn fetch(&self, scope: &Scope, id: ExecutionId) -> Result<ExecutionRow, Error> {
+        self.core.ports.store.execution_fetch(scope, id).await?.ok_or_else(|| not_found(id))
+    }
+
+    /// Fetches an execution with what it is doing now.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn execution(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionView>, Error> {
+        let store = &self.core.ports.store;
+        let Some(row) = store.execution_fetch(scope, id).await? else { return Ok(None) };
+        let mut current_tasks = Vec::new();
+        if !row.status.is_ended()
+            && let Some(loaded) = store.execution_load(&[id]).await?.into_iter().next()
+        {
+            let program = self.core.programs.pinned(loaded.tenant, loaded.program).await?;
+            let progress = Progress::recover(&self.core, &loaded, Arc::clone(&program))?;
+            current_tasks = progress.state.current_tasks(&program);
+        }
+        Ok(Some(ExecutionView { row, current_tasks }))
+    }
+
+    /// Lists executions, newest first, without input, output and error.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn executions(
+        &self,
+        scope: &Scope,
+        query: &ExecutionQuery,
+    ) -> Result<Page<ExecutionRow>, Error> {
+        self.core.ports.store.execution_list(scope, query).await
+    }
+
+    /// Lists the newest executions of each of the workflows, whatever their version.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn executions_recent(
+        &self,
+        scope: &Scope,
+        workflows: &[WorkflowRef],
+        each_max: u32,
+    ) -> Result<Vec<ExecutionRow>, Error> {
+        self.core.ports.store.execution_recent(scope, workflows, each_max).await
+    }
+
+    /// Lists an execution's events after a sequence number. The history of an ended
+    /// execution closes with a row of kind `execution.ended`.
+    ///
+    /// # Errors
+    /// Kind [`NotFound`](ErrorKind::NotFound) without such an execution.
+    pub async fn events(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let limit = limit.clamp(1, EVENTS_MAX);
+        // Read in this order: whatever ends in between is then not missed.
+        let row = self.fetch(scope, id).await?;
+        let mut events =
+            self.core.ports.store.journal_list(scope, id, after, limit).await?;
+        let complete = events.len() < limit as usize;
+        if complete && row.status.is_ended() {
+            let last = events.last().map_or(after, |event| event.sequence);
+            let closed = events.is_empty() && self.is_closed(scope, id, after).await?;
+            if !closed {
+                events.push(closing_row(&row, last + 1));
+            }
+        }
+        Ok(events)
+    }
+
+    /// Tells whether the reader has had the closing row already.
+    async fn is_closed(&self, scope: &Scope, id: ExecutionId, after: u64) -> Result<bool, Error> {
+        let Some(before) = after.checked_sub(1) else { return Ok(false) };
+        let real = self.core.ports.store.journal_list(scope, id, before, 1).await?;
+        Ok(real.is_empty())
+    }
+
+    /// Follows an execution: its history after the sequence number, then each event
+    /// as it is committed, up to and with `execution.ended`.
+    pub fn follow(
+        &self,
+        scope: Scope,
+        id: ExecutionId,
+        after: u64,
+    ) -> impl Stream<Item = Result<EventRow, Error>> + Send + use<> {
+        struct Following {
+            handle: Handle,
+            scope: Scope,
+            after: u64,
+            ready: std::vec::IntoIter<EventRow>,
+            growth: tokio::sync::watch::Receiver<u64>,
+            over: bool,
+        }
+        let growth = self.core.feed.follow(id);
+        let ready = Vec::new().into_iter();
+        let start =
+            Following { handle: self.clone(), scope, after, ready, growth, over: false };
+        stream::unfold(start, move |mut state| async move {
+            loop {
+                if let Some(row) = state.ready.next() {
+                    state.after = row.sequence;
+                    state.over = row.kind == ENDED;
+                    return Some((Ok(row), state));
+                }
+                if state.over {
+                    return None;
+                }
+                state.growth.mark_unchanged();
+                match state.handle.events(&state.scope, id, state.after, EVENTS_MAX).await {
+                    Ok(rows) if rows.is_empty() => {
+                        let core = &state.handle.core;
+                        let look = core.now() + core.options.poll;
+                        tokio::select! {
+                            _ = state.growth.changed() => {}
+                            () = core.ports.clock.sleep_until(look) => {}
+                        }
+                    }
+                    Ok(rows) => state.ready = rows.into_iter(),
+                    Err(error) => {
+                        state.over = true;
+                        return Some((Err(error), state));
+                    }
+                }
+            }
+        })
+    }
+
+    /// Asks for an execution's end. It ends soon after; nothing in it can prevent that.
+    ///
+    /// # Errors
+    /// Kind [`NotFound`](ErrorKind::NotFound) without such an execution,
+    /// [`Conflict`](ErrorKind::Conflict) when it has ended.
+    pub async fn cancel(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let row = self.fetch(scope, id).await?;
+        if row.status.is_ended() {
+            let message = format!("the execution has ended already: it is {}", row.status);
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let message = InboxMessage {
+            id: InboxId::derived(id, "cancel"),
+            tenant: scope.tenant(),
+            execution: id,
+            kind: MessageKind::Cancel,
+            effect: None,
+            payload: to_json(&reason.map_or(Value::Null, Value::from))?,
+            at: self.core.now(),
+        };
+        let messages = [message];
+        self.core.ports.store.inbox_put(&messages).await?;
+        self.core.announce(&messages).await;
+        Ok(())
+    }
+
+    /// Brings a `CloudEvent` in structured form to the executions that listen for it;
+    /// gives their number.
+    ///
+    /// # Errors
+    /// Kind [`Invalid`](ErrorKind::Invalid) when a required attribute is missing.
+    pub async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
+        self.core.publish(scope, event).await
+    }
+
+    /// Gives the tenant's changes from now on: starts, parkings and ends.
+    pub fn feed(&self, scope: &Scope) -> impl Stream<Item = FeedItem> + Send + use<> {
+        let tenant = scope.tenant();
+        let changes = self.core.feed.changes();
+        stream::unfold(changes, move |mut changes| async move {
+            loop {
+                match changes.recv().await {
+                    Ok((whose, row)) if whose == tenant => {
+                        return Some((FeedItem::Changed(row), changes));
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return Some((FeedItem::Lagged, changes)),
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        })
+    }
+
+    /// Checks that the database answers.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.core.ports.store.ping().await
+    }
+
+    /// Tells whether the engine takes on work: its worker, if it has one, holds its lease.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let alive = self.core.life().is_some_and(|life| !life.is_over());
+        !self.core.routines.stopping().is_cancelled() && (alive || !self.works)
+    }
+}
+
+fn not_found(id: ExecutionId) -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such execution").with("execution", id)
+}
+
+fn closing_row(row: &ExecutionRow, sequence: u64) -> EventRow {
+    EventRow {
+        sequence,
+        at: row.ended_at.unwrap_or(row.started_at),
+        kind: ENDED,
+        payload: Arc::from("null"),
+        records: Arc::from("[]"),
+    }
+}

@@ -1,0 +1,136 @@
+//! The journal's one writer: group commit across all executions of the worker.
+//!
+//! Whatever arrives while a commit is under way goes into the next one. There is no
+//! artificial delay: alone, an entry is committed at once; under load batches grow
+//! by themselves. Nobody is answered before the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::store::{Entry, Fence, Outcome, Store};
+use crate::{Error, ErrorKind};
+
+/// How long the writer waits before it tries again after the database was not
+/// reachable: at first, and at most.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Hands entries to the writer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Journal {
+    sender: mpsc::Sender<Append>,
+}
+
+#[derive(Debug)]
+struct Append {
+    entry: Entry,
+    done: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+/// The writer's other end.
+#[derive(Debug)]
+pub(super) struct Writer {
+    receiver: mpsc::Receiver<Append>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    fence: Option<Fence>,
+    batch_max: usize,
+    lost: CancellationToken,
+}
+
+impl Journal {
+    /// Makes a journal and its writer. The token fires when the lease is lost.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        fence: Option<Fence>,
+        batch_max: usize,
+        lost: CancellationToken,
+    ) -> (Self, Writer) {
+        // Twice a batch: one in flight, one gathering; beyond that callers wait.
+        let (sender, receiver) = mpsc::channel(batch_max.saturating_mul(2));
+        (Self { sender }, Writer { receiver, store, clock, fence, batch_max, lost })
+    }
+
+    /// Appends an entry; returns after its commit.
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave the entry committed.
+    pub(super) async fn append(&self, entry: Entry) -> Result<Outcome, Error> {
+        let (done, answer) = oneshot::channel();
+        let gone = || Error::new(ErrorKind::Stopping, "the engine is stopping");
+        self.sender.send(Append { entry, done }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Writer {
+    /// Writes until every [`Journal`] is gone or the lease is lost.
+    pub(super) async fn work(mut self) {
+        let mut batch = Vec::with_capacity(self.batch_max);
+        loop {
+            if self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
+                return;
+            }
+            let (entries, waiting): (Vec<Entry>, Vec<_>) =
+                batch.drain(..).map(|append: Append| (append.entry, append.done)).unzip();
+            match self.write(&entries).await {
+                Ok(outcomes) => {
+                    for (done, outcome) in waiting.into_iter().zip(outcomes) {
+                        // Whoever stopped waiting will read the journal.
+                        drop(done.send(Ok(outcome)));
+                    }
+                }
+                Err(error) => {
+                    let kind = error.kind();
+                    for done in waiting {
+                        drop(done.send(Err(Error::new(kind, error.message()))));
+                    }
+                    if kind == ErrorKind::Fenced {
+                        tracing::warn!("the worker lost its lease, its executions go to others");
+                        self.lost.cancel();
+                        return;
+                    }
+                    tracing::error!(error = %error, "a journal batch was refused");
+                }
+            }
+        }
+    }
+
+    /// Writes one batch, again and again while the database cannot be reached: the
+    /// appends carry their place, so a repetition is harmless.
+    async fn write(&self, entries: &[Entry]) -> Result<Vec<Outcome>, Error> {
+        let mut delay = RETRY_MIN;
+        let mut repeated = false;
+        loop {
+            match self.store.journal_append(self.fence.as_ref(), entries).await {
+                Ok(mut outcomes) => {
+                    if repeated {
+                        for outcome in &mut outcomes {
+                            // The try before this one may have been committed.
+                            if *outcome == Outcome::AlreadyRecorded {
+                                *outcome = Outcome::Recorded;
+                            }
+                        }
+                    }
+                    return Ok(outcomes);
+                }
+                Err(error) if error.is_retryable() && !self.lost.is_cancelled() => {
+                    tracing::warn!(error = %error, "the journal cannot be written, trying again");
+                    let until = self.clock.now() + delay;
+                    tokio::select! {
+                        () = self.clock.sleep_until(until) => {}
+                        () = self.lost.cancelled() => return Err(error),
+                    }
+                    delay = (delay * 2).min(RETRY_MAX);
+                    repeated = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The durable engine: loads states, applies events, commits, performs effects.
+//!
+//! ```text
+//! Handle::start ─▶ transition ─▶ Journal (group commit) ─▶ Store
+//!                                     │ committed
+//! Worker (claims) ─▶ Execution ◀──────┘
+//!                     │  ▲ results, times, messages
+//!                     ▼  │
+//!                  functions, children, events
+//! ```
+//!
+//! Every event is committed before anything that follows from it is done. What was
+//! under way at a crash is done again with the same key.
+
+mod execution;
+mod feed;
+mod handle;
+mod journal;
+mod life;
+mod options;
+mod perform;
+mod programs;
+mod publish;
+mod start;
+mod worker;
+
+pub use feed::FeedItem;
+pub use handle::{DeployError, Deployment, ExecutionView, Handle};
+pub use options::{Options, Ports, Secrets};
+pub use start::{StartRequest, Started};
+pub use worker::Engine;

@@ -1,0 +1,207 @@
+//! Performs effects: calls functions, publishes events, starts children.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::execution::Active;
+use super::life::{Core, Life};
+use super::start::{Origin, StartRequest};
+use crate::functions::{Function, Invocation};
+use crate::interpreter::{
+    Effect, EffectResult, Machine, Problem, ProblemKind, Request, request,
+};
+use crate::store::Parent;
+use crate::{ErrorKind, ExecutionId, TenantId};
+
+/// What came of an effect.
+#[derive(Debug)]
+pub(super) enum Performed {
+    /// It ended.
+    Ended { effect: u64, result: EffectResult },
+    /// It goes on without this worker: a child execution that is awaited.
+    Awaiting { effect: u64 },
+}
+
+impl Active {
+    /// Begins effects and gives up those that are not wanted any more.
+    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Perform { effect } => self.begin(effect),
+                Effect::Abandon { effect, .. } => {
+                    if let Some(handle) = self.handles.remove(&effect) {
+                        handle.abort();
+                    }
+                }
+                Effect::Listen { .. } | Effect::Unlisten { .. } | Effect::Continue => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, effect: u64) {
+        // The effect may have been given up by a later event of the same entry.
+        if self.life.is_over() || !self.progress.state.expects(effect) {
+            return;
+        }
+        let identity = &self.progress.identity;
+        let machine = Machine {
+            program: &identity.program,
+            execution: identity.execution,
+            limits: &self.core.options.execution,
+            budget: &self.core.options.expression,
+        };
+        let secrets =
+            self.core.ports.secrets.collect(identity.tenant, identity.program.secret_names());
+        let request = request(&machine, &self.progress.state, effect, &secrets);
+        let doing = Doing {
+            core: Arc::clone(&self.core),
+            life: Arc::clone(&self.life),
+            tenant: identity.tenant,
+            execution: identity.execution,
+            effect,
+        };
+        let handle = self.performing.spawn(doing.work(request));
+        self.handles.insert(effect, handle);
+    }
+}
+
+/// One effect under way.
+struct Doing {
+    core: Arc<Core>,
+    life: Arc<Life>,
+    tenant: TenantId,
+    execution: ExecutionId,
+    effect: u64,
+}
+
+impl Doing {
+    async fn work(self, request: Result<Request, Problem>) -> Performed {
+        let effect = self.effect;
+        let result = match request {
+            Err(problem) => Err(problem),
+            Ok(Request::Call { function, arguments, input, task }) => {
+                self.call(&function, arguments, input, task).await
+            }
+            Ok(Request::Emit { event }) => self.emit(event).await,
+            Ok(Request::Child { namespace, name, version, input, awaited }) => {
+                let request = StartRequest {
+                    namespace,
+                    name,
+                    version,
+                    input,
+                    ..StartRequest::default()
+                };
+                match self.child(request, awaited).await {
+                    Ok(_) if awaited => return Performed::Awaiting { effect },
+                    other => other,
+                }
+            }
+        };
+        let result = match result.and_then(|value| self.bounded(value)) {
+            Ok(value) => EffectResult::Value(Arc::new(value)),
+            Err(problem) => EffectResult::Problem(problem),
+        };
+        Performed::Ended { effect, result }
+    }
+
+    async fn call(
+        &self,
+        name: &str,
+        arguments: Value,
+        input: Arc<Value>,
+        task: String,
+    ) -> Result<Value, Problem> {
+        let Some(function) = self.core.ports.functions.get(name) else {
+            return Err(unknown_function(name));
+        };
+        let cancelled = CancellationToken::new();
+        let _cancel_when_dropped = cancelled.clone().drop_guard();
+        let invocation = Invocation {
+            scope: self.life.scope(self.tenant),
+            execution: self.execution,
+            task,
+            arguments,
+            input,
+            key: format!("{}-{}", self.execution, self.effect),
+            cancelled,
+        };
+        guarded(&*function, invocation).await
+    }
+
+    async fn emit(&self, event: Value) -> Result<Value, Problem> {
+        let scope = self.life.scope(self.tenant);
+        loop {
+            match self.core.publish(&scope, &event).await {
+                Ok(_) => return Ok(event),
+                Err(error) if error.is_retryable() => self.pause().await,
+                Err(error) => {
+                    return Err(Problem::new(ProblemKind::Runtime, error.message()));
+                }
+            }
+        }
+    }
+
+    async fn child(&self, request: StartRequest, awaited: bool) -> Result<Value, Problem> {
+        let scope = self.life.scope(self.tenant);
+        let id = self.execution.of_child(self.effect);
+        let parent =
+            Parent { execution: self.execution, effect: awaited.then_some(self.effect) };
+        loop {
+            let origin = Origin { id: Some(id), parent: Some(parent) };
+            match self.core.start(&scope, request.clone(), origin).await {
+                Ok(started) => return Ok(json!({ "id": started.id.to_string() })),
+                Err(error) if error.is_retryable() => self.pause().await,
+                Err(error) => {
+                    let kind = match error.kind() {
+                        ErrorKind::NotFound => ProblemKind::Configuration,
+                        ErrorKind::Invalid => ProblemKind::Validation,
+                        _ => ProblemKind::Runtime,
+                    };
+                    return Err(Problem::new(kind, error.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Waits a little before the database is asked again.
+    async fn pause(&self) {
+        let until = self.core.now() + self.core.options.poll;
+        self.core.ports.clock.sleep_until(until).await;
+    }
+
+    fn bounded(&self, value: Value) -> Result<Value, Problem> {
+        let most = self.core.options.execution.payload_bytes_max;
+        if crate::interpreter::fits(&value, most) {
+            return Ok(value);
+        }
+        let detail =
+            format!("the result is larger than {most} bytes of JSON (limit payload_bytes_max)");
+        Err(Problem::new(ProblemKind::Runtime, detail))
+    }
+}
+
+/// Calls a function so that its panic is its own problem only.
+async fn guarded(function: &dyn Function, invocation: Invocation) -> Result<Value, Problem> {
+    let task = invocation.task.clone();
+    AssertUnwindSafe(function.call(invocation)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(%task, "a function panicked");
+        Err(Problem::new(ProblemKind::Runtime, "the function panicked"))
+    })
+}
+
+fn unknown_function(name: &str) -> Problem {
+    let detail = match name {
+        "run/script" | "run/shell" | "run/container" => format!(
+            "tasks of kind {name} are off: the host has not enabled them"
+        ),
+        "openapi" | "grpc" | "asyncapi" | "mcp" | "a2a" => {
+            format!("calls of kind {name} are not available in this engine yet")
+        }
+        _ => format!("there is no function named {name} in this engine; the host registers functions"),
+    };
+    Problem::new(ProblemKind::Configuration, detail).with_status(501)
+}

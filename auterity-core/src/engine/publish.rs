@@ -1,0 +1,89 @@
+//! Brings a `CloudEvent` to the executions that listen for it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::execution::to_json;
+use super::life::Core;
+use crate::expression::{Expression, Variables};
+use crate::interpreter::{Filter, fits};
+use crate::store::{InboxMessage, MessageKind, Subscription};
+use crate::{Error, ErrorKind, InboxId, Scope};
+
+/// What every `CloudEvent` must have, as non-empty text.
+const REQUIRED: [&str; 4] = ["id", "source", "specversion", "type"];
+
+impl Core {
+    /// Puts the event into the inbox of each execution whose subscription it passes.
+    /// Gives their number.
+    pub(super) async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
+        self.check_event(event)?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        let candidates =
+            self.ports.store.subscription_match(scope.tenant(), text("type")).await?;
+        let now = self.now();
+        let identity = format!("{}\n{}", text("source"), text("id"));
+        let payload = to_json(event)?;
+        let mut messages: Vec<InboxMessage> = Vec::new();
+        for subscription in &candidates {
+            if !self.passes(subscription, event, now) {
+                continue;
+            }
+            let what = format!("event {} {identity}", subscription.effect);
+            let id = InboxId::derived(subscription.execution, &what);
+            if messages.iter().any(|message| message.id == id) {
+                continue;
+            }
+            messages.push(InboxMessage {
+                id,
+                tenant: scope.tenant(),
+                execution: subscription.execution,
+                kind: MessageKind::CloudEvent,
+                effect: Some(subscription.effect),
+                payload: Arc::clone(&payload),
+                at: now,
+            });
+        }
+        if !messages.is_empty() {
+            self.ports.store.inbox_put(&messages).await?;
+            self.announce(&messages).await;
+        }
+        Ok(u32::try_from(messages.len()).unwrap_or(u32::MAX))
+    }
+
+    fn check_event(&self, event: &Value) -> Result<(), Error> {
+        for name in REQUIRED {
+            if event.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
+                let message = format!("a CloudEvent needs the attribute {name} as non-empty text");
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        let most = self.options.execution.payload_bytes_max;
+        if !fits(event, most) {
+            let message = format!("the event is larger than {most} bytes of JSON");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        Ok(())
+    }
+
+    /// Decides as far as it can be decided without the execution: what depends on
+    /// earlier events is left to the execution itself.
+    fn passes(&self, subscription: &Subscription, event: &Value, now: Timestamp) -> bool {
+        let Ok(filter) = serde_json::from_str::<Filter>(&subscription.condition) else {
+            return true;
+        };
+        let equal = filter.with.iter().all(|(name, wanted)| event.get(name) == Some(wanted));
+        equal
+            && filter.correlate.iter().all(|correlation| {
+                let variables = Variables::new(now);
+                Expression::compile(&correlation.from, &[])
+                    .ok()
+                    .and_then(|from| {
+                        from.evaluate(event, &variables, &self.options.expression).ok()
+                    })
+                    .is_none_or(|value| value == correlation.expect)
+            })
+    }
+}

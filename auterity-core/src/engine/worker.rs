@@ -1,0 +1,271 @@
+//! The engine's life: registers the worker, claims what is due, stops in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::execution::{Active, Progress};
+use super::handle::Handle;
+use super::journal::Journal;
+use super::life::{Core, Life};
+use super::options::{Options, Ports};
+use crate::interpreter::Effect;
+use crate::routines::Routines;
+use crate::store::{ClaimRequest, Loaded};
+use crate::{Error, ErrorKind, WorkerId};
+
+/// Executions claimed at once, so that one worker does not take a long queue away
+/// from the others.
+const CLAIM_MAX: usize = 128;
+
+/// How long an execution that this engine cannot load waits for another one.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
+
+/// A running engine. Dropping it ends the work like a crash; [`stop`](Self::stop)
+/// ends it in order.
+#[derive(Debug)]
+pub struct Engine {
+    core: Arc<Core>,
+    draining: CancellationToken,
+    works: bool,
+}
+
+impl Engine {
+    /// Starts an engine with a worker: it takes on executions.
+    ///
+    /// # Errors
+    /// Kind [`Invalid`](ErrorKind::Invalid) for wrong options, or what the store says
+    /// when the worker cannot be registered.
+    pub async fn start(options: Options, ports: Ports) -> Result<Self, Error> {
+        let engine = Self::build(options, ports, true)?;
+        let life = engine.register().await?;
+        let core = Arc::clone(&engine.core);
+        let draining = engine.draining.clone();
+        let watcher = Arc::clone(&core);
+        let stopping = core.routines.stopping().clone();
+        drop(core.routines.spawn("wake", async move {
+            tokio::select! {
+                () = listen_for_others(&watcher) => {}
+                () = stopping.cancelled() => {}
+            }
+        }));
+        let routines = core.routines.clone();
+        drop(routines.spawn("worker", Worker { core, draining }.work(life)));
+        Ok(engine)
+    }
+
+    /// Starts an engine without a worker: it deploys, starts and answers, and leaves
+    /// the work to other processes on the same database.
+    ///
+    /// # Errors
+    /// Kind [`Invalid`](ErrorKind::Invalid) for wrong options.
+    pub fn start_without_worker(options: Options, ports: Ports) -> Result<Self, Error> {
+        Self::build(options, ports, false)
+    }
+
+    fn build(options: Options, ports: Ports, works: bool) -> Result<Self, Error> {
+        options.validate()?;
+        let routines = Routines::new();
+        let stopped = CancellationToken::new();
+        let (unfenced, writer) = Journal::new(
+            Arc::clone(&ports.store),
+            Arc::clone(&ports.clock),
+            None,
+            options.batch_max,
+            stopped.clone(),
+        );
+        let core = Arc::new(Core::new(options, ports, unfenced, routines));
+        let stop = core.routines.stopping().clone();
+        drop(core.routines.spawn("journal", async move {
+            tokio::select! {
+                () = writer.work() => {}
+                () = stop.cancelled() => stopped.cancel(),
+            }
+        }));
+        Ok(Self { core, draining: CancellationToken::new(), works })
+    }
+
+    async fn register(&self) -> Result<Arc<Life>, Error> {
+        register(&self.core, &self.draining).await
+    }
+
+    /// Gives what the rest of the program uses.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.core), self.works)
+    }
+
+    /// Stops in order: takes on nothing more, lets effects under way end within the
+    /// time, then gives the lease back so that others can go on at once.
+    ///
+    /// # Errors
+    /// What the store says when the lease cannot be given back; it runs out by itself.
+    pub async fn stop(self, within: Duration) -> Result<(), Error> {
+        self.draining.cancel();
+        let life = self.core.life();
+        if let Some(life) = &life {
+            let deadline = self.core.now() + within;
+            while !life.active().is_empty() && self.core.now() < deadline {
+                let look = self.core.now() + Duration::from_millis(10);
+                self.core.ports.clock.sleep_until(look.min(deadline)).await;
+            }
+            life.lost.cancel();
+        }
+        self.core.set_life(None);
+        self.core.routines.stop(Duration::from_secs(5)).await;
+        match life {
+            Some(life) => self.core.ports.store.worker_release(&life.fence).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.draining.cancel();
+        if let Some(life) = self.core.life() {
+            life.lost.cancel();
+        }
+        self.core.routines.stopping().cancel();
+    }
+}
+
+async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<Life>, Error> {
+    let now = core.now();
+    let id = WorkerId::generate(now, &*core.ports.entropy);
+    let name = &core.options.worker_name;
+    let store = &core.ports.store;
+    let fence = store.worker_register(name, id, now, core.options.lease).await?;
+    let lost = CancellationToken::new();
+    let (journal, writer) = Journal::new(
+        Arc::clone(store),
+        Arc::clone(&core.ports.clock),
+        Some(fence.clone()),
+        core.options.batch_max,
+        lost.clone(),
+    );
+    drop(core.routines.spawn("journal", writer.work()));
+    let life =
+        Arc::new(Life::new(fence, journal, lost, draining.clone(), core.options.in_flight_max));
+    core.set_life(Some(Arc::clone(&life)));
+    tracing::info!(worker = %life.fence.worker, name, "the worker is at work");
+    Ok(life)
+}
+
+/// Rings the bell when another process says so.
+async fn listen_for_others(core: &Core) {
+    loop {
+        match core.ports.store.wake_wait().await {
+            Ok(()) => core.wake.notify_one(),
+            Err(error) => {
+                tracing::debug!(error = %error, "not listening for other processes");
+                let again = core.now() + core.options.poll;
+                core.ports.clock.sleep_until(again).await;
+            }
+        }
+    }
+}
+
+/// The routine that claims.
+struct Worker {
+    core: Arc<Core>,
+    draining: CancellationToken,
+}
+
+impl Worker {
+    async fn work(self, mut life: Arc<Life>) {
+        loop {
+            match self.beat(&life).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) if error.kind() == ErrorKind::Fenced => {
+                    life.lost.cancel();
+                }
+                Err(error) => tracing::warn!(error = %error, "looking for work failed"),
+            }
+            if life.lost.is_cancelled() && !self.draining.is_cancelled() {
+                match register(&self.core, &self.draining).await {
+                    Ok(next) => life = next,
+                    Err(error) => tracing::warn!(error = %error, "registering failed"),
+                }
+            }
+            let next = self.core.now() + self.core.options.poll;
+            tokio::select! {
+                () = self.core.ports.clock.sleep_until(next) => {}
+                () = self.core.wake.notified() => {}
+                () = self.core.routines.stopping().cancelled() => return,
+            }
+        }
+    }
+
+    /// Renews the lease and takes on what is due. Tells whether there may be more.
+    async fn beat(&self, life: &Arc<Life>) -> Result<bool, Error> {
+        if life.lost.is_cancelled() {
+            return Err(Error::new(ErrorKind::Fenced, "the lease is lost"));
+        }
+        let core = &self.core;
+        let room = life.free().min(CLAIM_MAX);
+        let request = ClaimRequest {
+            now: core.now(),
+            lease: core.options.lease,
+            limit: u32::try_from(room).unwrap_or(u32::MAX),
+        };
+        let claims = core.ports.store.worker_beat(&life.fence, request).await?;
+        self.fetch_messages(life).await?;
+        if claims.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<_> = claims.iter().map(|claim| claim.execution).collect();
+        for loaded in core.ports.store.execution_load(&ids).await? {
+            let execution = loaded.execution;
+            if let Err(error) = self.take_on(life, loaded).await {
+                tracing::error!(error = ?error, %execution, "an execution cannot be loaded");
+                self.set_aside(life, execution);
+            }
+        }
+        Ok(claims.len() == room && 0 < room)
+    }
+
+    /// Brings messages that other processes put for executions in memory here.
+    async fn fetch_messages(&self, life: &Life) -> Result<(), Error> {
+        let active = life.active();
+        if active.is_empty() {
+            return Ok(());
+        }
+        for message in self.core.ports.store.inbox_fetch(&active).await? {
+            life.deliver(&message);
+        }
+        Ok(())
+    }
+
+    async fn take_on(&self, life: &Arc<Life>, loaded: Loaded) -> Result<(), Error> {
+        let core = &self.core;
+        let Some(permit) = life.permit() else { return Ok(()) };
+        let program = core.programs.pinned(loaded.tenant, loaded.program).await?;
+        let progress = Progress::recover(core, &loaded, program)?;
+        // What was under way when the last worker left is done again, with the same key.
+        let effects: Vec<Effect> =
+            progress.state.pending().map(|effect| Effect::Perform { effect }).collect();
+        let active = Active::new(Arc::clone(core), Arc::clone(life), progress, permit)
+            .with_inbox(loaded.inbox);
+        drop(core.routines.spawn("execution", active.work(effects)));
+        Ok(())
+    }
+
+    /// Leaves an execution that cannot be read alone for a while: another version of
+    /// the program may be able to. It stays this worker's, so nobody spins on it.
+    fn set_aside(&self, life: &Arc<Life>, execution: crate::ExecutionId) {
+        let core = Arc::clone(&self.core);
+        let life = Arc::clone(life);
+        drop(self.core.routines.spawn("set aside", async move {
+            let until = core.now() + UNREADABLE_WAIT;
+            tokio::select! {
+                () = core.ports.clock.sleep_until(until) => {}
+                () = life.lost.cancelled() => return,
+                () = core.routines.stopping().cancelled() => return,
+            }
+            tracing::warn!(%execution, "an execution still cannot be read by this engine");
+        }));
+    }
+}

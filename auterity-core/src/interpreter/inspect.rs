@@ -1,0 +1,38 @@
+//! What people are told about a state.
+
+use super::state::{Frame, State, Waiting};
+use crate::definition::{Program, TaskIndex};
+
+impl State {
+    /// Gives the JSON pointers of the tasks at work, one per line of control.
+    #[must_use]
+    pub fn current_tasks(&self, program: &Program) -> Vec<String> {
+        let innermost = self.threads.values().filter_map(|thread| {
+            if thread.waiting == Waiting::Branches {
+                return None;
+            }
+            thread.stack.iter().rev().find_map(|frame| match frame {
+                Frame::Task(frame) => Some(program.task(TaskIndex(frame.task))),
+                Frame::List(_) => None,
+            })
+        });
+        innermost.map(|task| task.reference.clone()).collect()
+    }
+
+    /// Says in a word or two what the execution waits for, if it waits.
+    #[must_use]
+    pub fn waiting_for(&self, program: &Program) -> Option<String> {
+        let mut words = Vec::new();
+        for thread in self.threads.values() {
+            let task = thread.top_task().map(|frame| program.task(TaskIndex(frame.task)));
+            let name = task.map_or("", |task| task.name.as_str());
+            match &thread.waiting {
+                Waiting::Until(at) => words.push(format!("{name}: until {at:.0}")),
+                Waiting::Events => words.push(format!("{name}: an event")),
+                Waiting::Effect { child: true, .. } => words.push(format!("{name}: its child")),
+                Waiting::Effect { child: false, .. } | Waiting::Branches | Waiting::Nothing => {}
+            }
+        }
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
