@@ -62,7 +62,7 @@ impl Expression {
     pub fn evaluate(
         &self,
         input: &Value,
-        variables: &Variables<'_>,
+        variables: &Variables,
         budget: &Budget,
     ) -> Result<Value, EvaluateError> {
         let inner = &*self.inner;
@@ -88,7 +88,7 @@ impl Expression {
     pub fn holds(
         &self,
         input: &Value,
-        variables: &Variables<'_>,
+        variables: &Variables,
         budget: &Budget,
     ) -> Result<bool, EvaluateError> {
         let value = self.evaluate(input, variables, budget)?;

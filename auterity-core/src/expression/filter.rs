@@ -183,7 +183,7 @@ impl Filter {
     pub(super) fn evaluate(
         &self,
         input: &Value,
-        variables: &Variables<'_>,
+        variables: &Variables,
         budget: &Budget,
         source: &str,
     ) -> Result<Value, EvaluateError> {

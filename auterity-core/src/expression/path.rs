@@ -36,7 +36,7 @@ impl Path {
     pub(super) fn find<'v>(
         &self,
         input: &'v Value,
-        variables: &'v Variables<'_>,
+        variables: &'v Variables,
     ) -> Result<Option<&'v Value>, String> {
         let mut place = match &self.variable {
             None => input,

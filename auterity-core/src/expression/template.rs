@@ -60,7 +60,7 @@ impl Template {
     pub fn evaluate(
         &self,
         input: &Value,
-        variables: &Variables<'_>,
+        variables: &Variables,
         budget: &Budget,
     ) -> Result<Value, EvaluateError> {
         let _session = filter::Session::begin(budget);
@@ -87,7 +87,7 @@ impl Template {
     fn fill(
         &self,
         input: &Value,
-        variables: &Variables<'_>,
+        variables: &Variables,
         budget: &Budget,
     ) -> Result<Value, EvaluateError> {
         match self {

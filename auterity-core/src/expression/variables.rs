@@ -1,84 +1,48 @@
 //! The variables that an expression sees.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// Holds variables by name, in layers, and the time that `now` gives.
+/// Holds variables by name, and the time that `now` gives.
 ///
-/// A layer may lie over another one; the innermost value of a name counts. A
-/// variable that nobody set is null.
+/// A variable that nobody set is null. Values are shared, so that building this
+/// for each evaluation costs little.
 #[derive(Debug, Clone, Default)]
-pub struct Variables<'a> {
-    outer: Option<&'a Variables<'a>>,
-    entries: Vec<(Cow<'a, str>, Held<'a>)>,
+pub struct Variables {
+    /// In order of setting; the last of a name counts.
+    entries: Vec<(String, Arc<Value>)>,
     now: Timestamp,
 }
 
-#[derive(Debug, Clone)]
-enum Held<'a> {
-    Lent(&'a Value),
-    Shared(Arc<Value>),
-}
-
-impl<'a> Variables<'a> {
-    /// Makes an empty first layer whose `now` is the Unix epoch.
+impl Variables {
+    /// Makes an empty set whose `now` is the given time.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Makes a layer over another one, with its `now`.
-    #[must_use]
-    pub fn over(outer: &'a Variables<'a>) -> Self {
+    pub fn new(now: Timestamp) -> Self {
         Self {
-            outer: Some(outer),
             entries: Vec::new(),
-            now: outer.now,
+            now,
         }
     }
 
-    /// Sets the time that `now` gives.
-    #[must_use]
-    pub fn with_now(mut self, now: Timestamp) -> Self {
-        self.now = now;
+    /// Sets a variable, over an earlier one of the same name; the name has no `$`.
+    pub fn set(&mut self, name: &str, value: Arc<Value>) -> &mut Self {
+        self.entries.push((name.to_owned(), value));
         self
     }
 
-    /// Sets a variable; the name has no `$`.
-    pub fn set(&mut self, name: impl Into<Cow<'a, str>>, value: Arc<Value>) -> &mut Self {
-        self.put(name.into(), Held::Shared(value))
-    }
-
-    /// Sets a variable to a borrowed value.
-    pub fn lend(&mut self, name: impl Into<Cow<'a, str>>, value: &'a Value) -> &mut Self {
-        self.put(name.into(), Held::Lent(value))
-    }
-
-    /// Gives a variable's value, if this layer or one under it has set it.
+    /// Gives a variable's value, if it was set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let own = self.entries.iter().find(|(known, _)| known == name);
-        match own {
-            Some((_, Held::Lent(value))) => Some(value),
-            Some((_, Held::Shared(value))) => Some(value),
-            None => self.outer.and_then(|outer| outer.get(name)),
-        }
+        let mut latest_first = self.entries.iter().rev();
+        let (_, value) = latest_first.find(|(known, _)| known == name)?;
+        Some(value)
     }
 
     /// Gives the time that `now` gives.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
-    }
-
-    fn put(&mut self, name: Cow<'a, str>, held: Held<'a>) -> &mut Self {
-        match self.entries.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = held,
-            None => self.entries.push((name, held)),
-        }
-        self
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 fn evaluate(source: &str, input: &Value) -> Value {
     let names = ["context".to_owned()];
-    let mut variables = Variables::new();
+    let mut variables = Variables::default();
     variables.set("context", Arc::new(json!({"user": {"name": "Ada"}})));
     Expression::compile(source, &names)
         .unwrap_or_else(|mistake| panic!("{source}: {mistake}"))
@@ -66,7 +66,7 @@ fn templates_keep_types_and_order() {
     let template = Template::compile(&template, &[], Mode::Strict).expect("valid");
     let input = json!({"n": 1, "list": [true]});
     let value = template
-        .evaluate(&input, &Variables::new(), &Budget::default())
+        .evaluate(&input, &Variables::default(), &Budget::default())
         .expect("evaluates");
     assert_eq!(
         value.to_string(),
@@ -80,7 +80,7 @@ fn failures_do_not_show_values() {
     for source in [".a.b", ".a | .b", ".a - 1"] {
         let error = Expression::compile(source, &[])
             .expect("valid")
-            .evaluate(&input, &Variables::new(), &Budget::default())
+            .evaluate(&input, &Variables::default(), &Budget::default())
             .expect_err(source);
         assert_eq!(error.kind(), EvaluateErrorKind::Failed);
         assert!(!error.to_string().contains("s3cret"), "{error}");
