@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod definition;
 mod error;
+pub mod expression;
 mod ids;
 mod scope;
 pub mod store;

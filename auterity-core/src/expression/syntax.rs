@@ -1,0 +1,192 @@
+//! Reads jq's grammar: bounds on the source, positions of mistakes, names used.
+
+use std::collections::BTreeSet;
+
+use jaq_core::load::lex::{self, Lexer, StrPart, Token};
+use jaq_core::load::parse::{BinaryOp, Parser, Pattern, Term};
+use jaq_core::load::span;
+use jaq_core::path::Part;
+
+use super::error::CompileError;
+
+/// How long an expression may be.
+pub(super) const SOURCE_BYTES_MAX: usize = 16 * 1024;
+/// How deeply brackets and interpolations may be nested.
+const NESTING_MAX: usize = 64;
+
+/// Parses a source after bounding what the parser has to recurse into.
+pub(super) fn tokens(source: &str) -> Result<Vec<Token<&str>>, CompileError> {
+    if SOURCE_BYTES_MAX < source.len() {
+        let message = format!("the expression is longer than {SOURCE_BYTES_MAX} bytes");
+        return Err(CompileError::new(message, SOURCE_BYTES_MAX));
+    }
+    nesting(source)?;
+    Lexer::new(source).lex().map_err(|mistakes| {
+        let (expected, found) = mistakes
+            .into_iter()
+            .next()
+            .unwrap_or((lex::Expect::Token, source));
+        let offset = span(source, found).start;
+        CompileError::new(format!("expected {} here", expected.as_str()), offset)
+    })
+}
+
+/// Parses tokens of `source` as one expression.
+pub(super) fn parse<'s>(
+    source: &'s str,
+    tokens: &[Token<&'s str>],
+) -> Result<Term<&'s str>, CompileError> {
+    Parser::new(tokens).parse(Parser::term).map_err(|mistakes| {
+        let Some((expected, found)) = mistakes.into_iter().next() else {
+            return CompileError::new("not an expression", 0);
+        };
+        let found = Token::opt_as_str(found, source);
+        let offset = span(source, found).start;
+        CompileError::new(format!("expected {} here", expected.as_str()), offset)
+    })
+}
+
+/// Refuses a source whose brackets are nested too deeply, since lexer and
+/// parser recurse into them.
+fn nesting(source: &str) -> Result<(), CompileError> {
+    /// What a closing character ends.
+    #[derive(PartialEq)]
+    enum Open {
+        Bracket,
+        Text,
+    }
+    let mut open: Vec<Open> = Vec::new();
+    let mut characters = source.char_indices().peekable();
+    while let Some((offset, character)) = characters.next() {
+        let in_text = open.last() == Some(&Open::Text);
+        match character {
+            '\\' if in_text => match characters.next() {
+                Some((_, '(')) => open.push(Open::Bracket),
+                _ => continue,
+            },
+            '"' if in_text => {
+                open.pop();
+            }
+            _ if in_text => {}
+            '"' => open.push(Open::Text),
+            '(' | '[' | '{' => open.push(Open::Bracket),
+            ')' | ']' | '}' => {
+                open.pop();
+            }
+            '#' => while characters.next_if(|(_, next)| *next != '\n').is_some() {},
+            _ => {}
+        }
+        if NESTING_MAX < open.len() {
+            let message = format!("brackets are nested deeper than {NESTING_MAX}");
+            return Err(CompileError::new(message, offset));
+        }
+    }
+    Ok(())
+}
+
+/// The names that a term mentions.
+#[derive(Debug, Default)]
+pub(super) struct Names<'s> {
+    /// Without `$`; names bound inside the term included.
+    pub(super) variables: BTreeSet<&'s str>,
+    /// Calls with their number of arguments, of definitions inside included.
+    pub(super) calls: BTreeSet<(&'s str, usize)>,
+    /// Whether the input is mentioned (`.`, a path, `..`).
+    pub(super) input: bool,
+}
+
+impl<'s> Names<'s> {
+    pub(super) fn of(term: &Term<&'s str>) -> Self {
+        let mut names = Self::default();
+        names.term(term);
+        names
+    }
+
+    fn term(&mut self, term: &Term<&'s str>) {
+        match term {
+            Term::Id | Term::Recurse => self.input = true,
+            Term::Num(_) | Term::Arr(None) | Term::Break(_) => {}
+            Term::Str(format, pieces) => {
+                if let Some(format) = format {
+                    self.calls.insert((*format, 0));
+                }
+                for piece in pieces {
+                    if let StrPart::Term(term) = piece {
+                        self.term(term);
+                    }
+                }
+            }
+            Term::Arr(Some(inner)) | Term::Neg(inner) | Term::Label(_, inner) => self.term(inner),
+            Term::Obj(entries) => {
+                for (key, value) in entries {
+                    self.term(key);
+                    match value {
+                        Some(value) => self.term(value),
+                        None => self.input |= !matches!(key, Term::Var(_)),
+                    }
+                }
+            }
+            Term::BinOp(left, operator, right) => {
+                self.term(left);
+                if let BinaryOp::Pipe(Some(pattern)) = operator {
+                    self.pattern(pattern);
+                }
+                self.term(right);
+            }
+            Term::Fold(_, source, pattern, arguments) => {
+                self.term(source);
+                self.pattern(pattern);
+                arguments.iter().for_each(|argument| self.term(argument));
+            }
+            Term::TryCatch(body, handler) => {
+                self.term(body);
+                handler.iter().for_each(|handler| self.term(handler));
+            }
+            Term::IfThenElse(cases, otherwise) => {
+                for (condition, then) in cases {
+                    self.term(condition);
+                    self.term(then);
+                }
+                otherwise.iter().for_each(|otherwise| self.term(otherwise));
+            }
+            Term::Def(definitions, body) => {
+                for definition in definitions {
+                    self.term(&definition.body);
+                }
+                self.term(body);
+            }
+            Term::Call(name, arguments) => {
+                self.calls.insert((*name, arguments.len()));
+                arguments.iter().for_each(|argument| self.term(argument));
+            }
+            Term::Var(name) => {
+                self.variables
+                    .insert(name.strip_prefix('$').unwrap_or(name));
+            }
+            Term::Path(inner, path) => {
+                self.term(inner);
+                for (part, _) in &path.0 {
+                    match part {
+                        Part::Index(index) => self.term(index),
+                        Part::Range(from, to) => {
+                            from.iter().chain(to).for_each(|bound| self.term(bound));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn pattern(&mut self, pattern: &Pattern<&'s str>) {
+        match pattern {
+            Pattern::Var(_) => {}
+            Pattern::Arr(items) => items.iter().for_each(|item| self.pattern(item)),
+            Pattern::Obj(entries) => {
+                for (key, item) in entries {
+                    self.term(key);
+                    self.pattern(item);
+                }
+            }
+        }
+    }
+}
