@@ -60,6 +60,7 @@ impl Error {
             kind,
             message: message.into(),
             context: Vec::new(),
+            violations: Vec::new(),
             source: None,
         };
         Self {

@@ -2,12 +2,17 @@
 
 pub mod clock;
 pub mod definition;
+pub mod engine;
 mod error;
 pub mod expression;
+pub mod functions;
 mod ids;
+pub mod interpreter;
+mod routines;
 mod scope;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Violation};
 pub use ids::{ExecutionId, InboxId, ParseIdError, SessionId, TenantId, UserId, WorkerId};
+pub use routines::Routines;
 pub use scope::{Actor, Scope};

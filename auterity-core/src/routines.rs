@@ -23,7 +23,10 @@ impl Routines {
     }
 
     /// Starts a routine. It should end soon after [`stopping`](Self::stopping) fires.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that spawns"
+    )]
     pub fn spawn<F>(&self, name: &'static str, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -48,6 +51,8 @@ impl Routines {
     pub async fn stop(&self, within: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
-        tokio::time::timeout(within, self.tracker.wait()).await.is_ok()
+        tokio::time::timeout(within, self.tracker.wait())
+            .await
+            .is_ok()
     }
 }

@@ -152,8 +152,14 @@ pub(crate) enum TaskKind {
     Switch(Vec<Case>),
     For(For),
     /// Each task of the list is one branch.
-    Fork { branches: ListIndex, compete: bool },
-    Try { body: ListIndex, catch: Catch },
+    Fork {
+        branches: ListIndex,
+        compete: bool,
+    },
+    Try {
+        body: ListIndex,
+        catch: Catch,
+    },
     /// Gives the error object.
     Raise(Template),
     Wait(Length),
@@ -163,7 +169,10 @@ pub(crate) enum TaskKind {
     Call(Call),
     /// A call of a function of the definition's `use.functions`: the arguments
     /// are the input of the one task in the list.
-    CallDefined { body: ListIndex, arguments: Option<Template> },
+    CallDefined {
+        body: ListIndex,
+        arguments: Option<Template>,
+    },
     RunWorkflow(RunWorkflow),
 }
 
@@ -235,9 +244,14 @@ pub(crate) struct Retry {
 pub(crate) enum Backoff {
     Constant,
     /// Adds the increment (or the delay, where there is none) per retry.
-    Linear { increment: Option<Length> },
+    Linear {
+        increment: Option<Length>,
+    },
     /// Multiplies the delay by the factor per retry, up to a bound.
-    Exponential { factor: f64, delay_max: Option<Length> },
+    Exponential {
+        factor: f64,
+        delay_max: Option<Length>,
+    },
 }
 
 #[derive(Debug)]
@@ -260,7 +274,10 @@ pub(crate) enum ReadAs {
 #[derive(Debug)]
 pub(crate) enum Strategy {
     One(EventFilter),
-    Any { filters: Vec<EventFilter>, until: Option<Until> },
+    Any {
+        filters: Vec<EventFilter>,
+        until: Option<Until>,
+    },
     All(Vec<EventFilter>),
 }
 

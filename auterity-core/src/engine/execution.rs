@@ -56,11 +56,20 @@ impl Progress {
     /// Makes the progress of an execution that has not begun.
     pub(super) fn new(identity: Identity) -> Self {
         let state = State::new(identity.started_at);
-        Self { identity, state, sequence: 0, snapshot: 0 }
+        Self {
+            identity,
+            state,
+            sequence: 0,
+            snapshot: 0,
+        }
     }
 
     /// Rebuilds the progress from snapshot and tail.
-    pub(super) fn recover(core: &Core, loaded: &Loaded, program: Arc<Program>) -> Result<Self, Error> {
+    pub(super) fn recover(
+        core: &Core,
+        loaded: &Loaded,
+        program: Arc<Program>,
+    ) -> Result<Self, Error> {
         let mut progress = Self::new(Identity {
             tenant: loaded.tenant,
             execution: loaded.execution,
@@ -69,8 +78,11 @@ impl Progress {
             started_at: loaded.started_at,
         });
         let damaged = |what: &str| {
-            Error::new(ErrorKind::Corrupt, format!("the journal of an execution is damaged: {what}"))
-                .with("execution", loaded.execution)
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("the journal of an execution is damaged: {what}"),
+            )
+            .with("execution", loaded.execution)
         };
         if let Some(snapshot) = loaded.snapshot.as_ref() {
             if snapshot.format != STATE_FORMAT {
@@ -160,7 +172,11 @@ impl Progress {
 
     fn take_snapshot(&mut self) -> Result<Snapshot, Error> {
         self.snapshot = self.sequence;
-        Ok(Snapshot { sequence: self.sequence, format: STATE_FORMAT, state: to_json(&self.state)? })
+        Ok(Snapshot {
+            sequence: self.sequence,
+            format: STATE_FORMAT,
+            state: to_json(&self.state)?,
+        })
     }
 
     fn next(
@@ -182,7 +198,10 @@ impl Progress {
         if !idle || soon || busy || self.state.is_ready() {
             return Ok(Next::Owned);
         }
-        Ok(Next::Parked { due, waiting_for: self.waiting_for() })
+        Ok(Next::Parked {
+            due,
+            waiting_for: self.waiting_for(),
+        })
     }
 
     fn waiting_for(&self) -> Option<String> {
@@ -192,7 +211,9 @@ impl Progress {
     fn subscriptions(&self, effects: &[Effect]) -> Result<Vec<Subscription>, Error> {
         let mut found = Vec::new();
         for effect in effects {
-            let Effect::Listen { effect, filters } = effect else { continue };
+            let Effect::Listen { effect, filters } = effect else {
+                continue;
+            };
             for (place, filter) in filters.iter().enumerate() {
                 found.push(Subscription {
                     tenant: self.identity.tenant,
@@ -213,7 +234,11 @@ impl Progress {
         let identity = &self.identity;
         let mut messages = Vec::new();
         for effect in effects {
-            if let Effect::Abandon { effect, child: true } = effect {
+            if let Effect::Abandon {
+                effect,
+                child: true,
+            } = effect
+            {
                 let child = identity.execution.of_child(*effect);
                 let reason = Value::from("the execution that started it went on without it");
                 messages.push(InboxMessage {
@@ -227,8 +252,13 @@ impl Progress {
                 });
             }
         }
-        if let (Some(end), Some(Parent { execution, effect: Some(effect) })) =
-            (self.state.end(), identity.parent)
+        if let (
+            Some(end),
+            Some(Parent {
+                execution,
+                effect: Some(effect),
+            }),
+        ) = (self.state.end(), identity.parent)
         {
             messages.push(InboxMessage {
                 id: InboxId::derived(identity.execution, "ended"),
@@ -269,9 +299,11 @@ impl Progress {
 }
 
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Arc<str>, Error> {
-    serde_json::to_string(value).map(Arc::from).map_err(|error| {
-        Error::new(ErrorKind::Internal, "a record cannot be written as JSON").with_source(error)
-    })
+    serde_json::to_string(value)
+        .map(Arc::from)
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "a record cannot be written as JSON").with_source(error)
+        })
 }
 
 fn unsubscribed(effects: &[Effect]) -> Vec<u64> {
@@ -286,13 +318,24 @@ fn unsubscribed(effects: &[Effect]) -> Vec<u64> {
 
 fn ended(end: &End, at: Timestamp) -> Result<Ended, Error> {
     Ok(match end {
-        End::Completed(output) => {
-            Ended { status: Status::Completed, output: Some(to_json(output)?), error: None, at }
-        }
-        End::Faulted(problem) => {
-            Ended { status: Status::Faulted, output: None, error: Some(to_json(problem)?), at }
-        }
-        End::Cancelled(_) => Ended { status: Status::Cancelled, output: None, error: None, at },
+        End::Completed(output) => Ended {
+            status: Status::Completed,
+            output: Some(to_json(output)?),
+            error: None,
+            at,
+        },
+        End::Faulted(problem) => Ended {
+            status: Status::Faulted,
+            output: None,
+            error: Some(to_json(problem)?),
+            at,
+        },
+        End::Cancelled(_) => Ended {
+            status: Status::Cancelled,
+            output: None,
+            error: None,
+            at,
+        },
     })
 }
 
@@ -302,7 +345,10 @@ fn as_result(end: &End) -> EffectResult {
         End::Completed(output) => EffectResult::Value(Arc::clone(output)),
         End::Faulted(problem) => {
             // The pointer names a task of the child's definition, not of the parent's.
-            EffectResult::Problem(Problem { instance: None, ..problem.clone() })
+            EffectResult::Problem(Problem {
+                instance: None,
+                ..problem.clone()
+            })
         }
         End::Cancelled(_) => EffectResult::Problem(Problem::new(
             ProblemKind::Runtime,
@@ -447,7 +493,9 @@ impl Active {
     }
 
     fn take_messages(&mut self, events: &mut Vec<Event>, consumed: &mut Vec<InboxId>) {
-        let room = EVENTS_PER_ENTRY_MAX.saturating_sub(events.len()).min(self.waiting.len());
+        let room = EVENTS_PER_ENTRY_MAX
+            .saturating_sub(events.len())
+            .min(self.waiting.len());
         for message in self.waiting.drain(..room) {
             if !self.seen.insert(message.id) {
                 continue;
@@ -461,11 +509,7 @@ impl Active {
         }
     }
 
-    async fn commit(
-        &mut self,
-        events: &[Event],
-        consumed: Vec<InboxId>,
-    ) -> Result<After, Error> {
+    async fn commit(&mut self, events: &[Event], consumed: Vec<InboxId>) -> Result<After, Error> {
         let idle = self.performing.is_empty() && self.waiting.is_empty() && self.inbox.is_empty();
         let prepared = self.progress.prepare(&self.core, events, consumed, idle)?;
         let Prepared { entry, effects } = prepared;
@@ -491,9 +535,12 @@ impl Active {
 
     pub(super) fn tell(&self, next: &Next) {
         let identity = &self.progress.identity;
-        self.core.feed.grew(identity.execution, self.progress.sequence);
+        self.core
+            .feed
+            .grew(identity.execution, self.progress.sequence);
         if !matches!(next, Next::Owned) {
-            self.core.changed(identity.tenant, || self.progress.row(next));
+            self.core
+                .changed(identity.tenant, || self.progress.row(next));
         }
     }
 
@@ -501,13 +548,24 @@ impl Active {
     /// where it was, and the effect fails with the reason instead.
     async fn refused(&mut self, events: &[Event], reason: &str) -> Result<After, Error> {
         let identity = &self.progress.identity;
-        let loaded = self.core.ports.store.execution_load(&[identity.execution]).await?;
+        let loaded = self
+            .core
+            .ports
+            .store
+            .execution_load(&[identity.execution])
+            .await?;
         let loaded = loaded.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "an execution is gone while it was at work")
+            Error::new(
+                ErrorKind::Corrupt,
+                "an execution is gone while it was at work",
+            )
         })?;
         let program = Arc::clone(&identity.program);
         self.progress = Progress::recover(&self.core, &loaded, program)?;
-        let replaced: Vec<Event> = events.iter().map(|event| without_payload(event, reason)).collect();
+        let replaced: Vec<Event> = events
+            .iter()
+            .map(|event| without_payload(event, reason))
+            .collect();
         if replaced == events {
             let message = format!("the database refuses what an execution wrote: {reason}");
             return Err(Error::new(ErrorKind::Internal, message));
@@ -521,7 +579,10 @@ fn without_payload(event: &Event, reason: &str) -> Event {
         Event::EffectEnded { effect, .. } => {
             let detail = format!("the result cannot be kept: {reason}");
             let problem = Problem::new(ProblemKind::Runtime, detail);
-            Event::EffectEnded { effect: *effect, result: EffectResult::Problem(problem) }
+            Event::EffectEnded {
+                effect: *effect,
+                result: EffectResult::Problem(problem),
+            }
         }
         other => other.clone(),
     }
@@ -530,9 +591,10 @@ fn without_payload(event: &Event, reason: &str) -> Event {
 fn as_event(message: &InboxMessage) -> Option<Event> {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();
     match (message.kind, message.effect) {
-        (MessageKind::CloudEvent, Some(effect)) => {
-            Some(Event::CloudEventReceived { effect, event: Arc::new(read(&message.payload)?) })
-        }
+        (MessageKind::CloudEvent, Some(effect)) => Some(Event::CloudEventReceived {
+            effect,
+            event: Arc::new(read(&message.payload)?),
+        }),
         (MessageKind::ChildEnded, Some(effect)) => {
             let result = serde_json::from_str(&message.payload).ok()?;
             Some(Event::ChildEnded { effect, result })

@@ -32,7 +32,10 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new() -> Self {
         let (changes, _) = broadcast::channel(FEED_LENGTH);
-        Self { followed: Mutex::default(), changes }
+        Self {
+            followed: Mutex::default(),
+            changes,
+        }
     }
 
     /// Says that an execution's journal grew to this sequence number.
@@ -49,7 +52,10 @@ impl Feed {
     pub(super) fn follow(&self, execution: ExecutionId) -> watch::Receiver<u64> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.retain(|_, sender| sender.receiver_count() != 0);
-        followed.entry(execution).or_insert_with(|| watch::channel(0).0).subscribe()
+        followed
+            .entry(execution)
+            .or_insert_with(|| watch::channel(0).0)
+            .subscribe()
     }
 
     /// Tells whether anybody reads the tenants' feeds.

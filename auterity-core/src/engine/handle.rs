@@ -85,7 +85,11 @@ impl Handle {
     /// # Cancel safety
     /// A dropped future may leave the version deployed; deploying it again is harmless.
     pub async fn deploy(&self, scope: &Scope, text: &str) -> Result<Deployment, DeployError> {
-        let program = self.core.programs.compile(text).map_err(DeployError::Invalid)?;
+        let program = self
+            .core
+            .programs
+            .compile(text)
+            .map_err(DeployError::Invalid)?;
         let row = DefinitionRow {
             workflow: program.workflow().clone(),
             hash: program.hash(),
@@ -94,11 +98,24 @@ impl Handle {
             text: Arc::from(text),
             created_at: self.core.now(),
         };
-        let put = self.core.ports.store.definition_put(scope, row.clone()).await;
+        let put = self
+            .core
+            .ports
+            .store
+            .definition_put(scope, row.clone())
+            .await;
         self.core.programs.forget_names();
         match put.map_err(DeployError::Engine)? {
-            DefinitionPut::Created => Ok(Deployment { row, created: true, program }),
-            DefinitionPut::Same => Ok(Deployment { row, created: false, program }),
+            DefinitionPut::Created => Ok(Deployment {
+                row,
+                created: true,
+                program,
+            }),
+            DefinitionPut::Same => Ok(Deployment {
+                row,
+                created: false,
+                program,
+            }),
             DefinitionPut::Conflict => Err(DeployError::VersionExists),
         }
     }
@@ -114,7 +131,10 @@ impl Handle {
         name: &str,
         version: Option<&str>,
     ) -> Result<Option<(Arc<DefinitionRow>, Arc<Program>)>, Error> {
-        self.core.programs.named(scope, (namespace, name, version), self.core.now()).await
+        self.core
+            .programs
+            .named(scope, (namespace, name, version), self.core.now())
+            .await
     }
 
     /// Lists workflows by namespace and name.
@@ -139,7 +159,11 @@ impl Handle {
         namespace: &str,
         name: &str,
     ) -> Result<Vec<DefinitionVersion>, Error> {
-        self.core.ports.store.definition_versions(scope, namespace, name).await
+        self.core
+            .ports
+            .store
+            .definition_versions(scope, namespace, name)
+            .await
     }
 
     /// Hides a workflow; executions that are pinned to it go on. Tells whether there
@@ -153,7 +177,12 @@ impl Handle {
         namespace: &str,
         name: &str,
     ) -> Result<bool, Error> {
-        let deleted = self.core.ports.store.definition_delete(scope, namespace, name).await;
+        let deleted = self
+            .core
+            .ports
+            .store
+            .definition_delete(scope, namespace, name)
+            .await;
         self.core.programs.forget_names();
         deleted
     }
@@ -202,7 +231,12 @@ impl Handle {
     }
 
     async fn fetch(&self, scope: &Scope, id: ExecutionId) -> Result<ExecutionRow, Error> {
-        self.core.ports.store.execution_fetch(scope, id).await?.ok_or_else(|| not_found(id))
+        self.core
+            .ports
+            .store
+            .execution_fetch(scope, id)
+            .await?
+            .ok_or_else(|| not_found(id))
     }
 
     /// Fetches an execution with what it is doing now.
@@ -215,12 +249,18 @@ impl Handle {
         id: ExecutionId,
     ) -> Result<Option<ExecutionView>, Error> {
         let store = &self.core.ports.store;
-        let Some(row) = store.execution_fetch(scope, id).await? else { return Ok(None) };
+        let Some(row) = store.execution_fetch(scope, id).await? else {
+            return Ok(None);
+        };
         let mut current_tasks = Vec::new();
         if !row.status.is_ended()
             && let Some(loaded) = store.execution_load(&[id]).await?.into_iter().next()
         {
-            let program = self.core.programs.pinned(loaded.tenant, loaded.program).await?;
+            let program = self
+                .core
+                .programs
+                .pinned(loaded.tenant, loaded.program)
+                .await?;
             let progress = Progress::recover(&self.core, &loaded, Arc::clone(&program))?;
             current_tasks = progress.state.current_tasks(&program);
         }
@@ -249,7 +289,11 @@ impl Handle {
         workflows: &[WorkflowRef],
         each_max: u32,
     ) -> Result<Vec<ExecutionRow>, Error> {
-        self.core.ports.store.execution_recent(scope, workflows, each_max).await
+        self.core
+            .ports
+            .store
+            .execution_recent(scope, workflows, each_max)
+            .await
     }
 
     /// Lists an execution's events after a sequence number. The history of an ended
@@ -267,8 +311,12 @@ impl Handle {
         let limit = limit.clamp(1, EVENTS_MAX);
         // Read in this order: whatever ends in between is then not missed.
         let row = self.fetch(scope, id).await?;
-        let mut events =
-            self.core.ports.store.journal_list(scope, id, after, limit).await?;
+        let mut events = self
+            .core
+            .ports
+            .store
+            .journal_list(scope, id, after, limit)
+            .await?;
         let complete = events.len() < limit as usize;
         if complete && row.status.is_ended() {
             let last = events.last().map_or(after, |event| event.sequence);
@@ -282,8 +330,15 @@ impl Handle {
 
     /// Tells whether the reader has had the closing row already.
     async fn is_closed(&self, scope: &Scope, id: ExecutionId, after: u64) -> Result<bool, Error> {
-        let Some(before) = after.checked_sub(1) else { return Ok(false) };
-        let real = self.core.ports.store.journal_list(scope, id, before, 1).await?;
+        let Some(before) = after.checked_sub(1) else {
+            return Ok(false);
+        };
+        let real = self
+            .core
+            .ports
+            .store
+            .journal_list(scope, id, before, 1)
+            .await?;
         Ok(real.is_empty())
     }
 
@@ -305,8 +360,14 @@ impl Handle {
         }
         let growth = self.core.feed.follow(id);
         let ready = Vec::new().into_iter();
-        let start =
-            Following { handle: self.clone(), scope, after, ready, growth, over: false };
+        let start = Following {
+            handle: self.clone(),
+            scope,
+            after,
+            ready,
+            growth,
+            over: false,
+        };
         stream::unfold(start, move |mut state| async move {
             loop {
                 if let Some(row) = state.ready.next() {
@@ -318,7 +379,11 @@ impl Handle {
                     return None;
                 }
                 state.growth.mark_unchanged();
-                match state.handle.events(&state.scope, id, state.after, EVENTS_MAX).await {
+                match state
+                    .handle
+                    .events(&state.scope, id, state.after, EVENTS_MAX)
+                    .await
+                {
                     Ok(rows) if rows.is_empty() => {
                         let core = &state.handle.core;
                         let look = core.now() + core.options.poll;

@@ -53,7 +53,17 @@ impl Journal {
     ) -> (Self, Writer) {
         // Twice a batch: one in flight, one gathering; beyond that callers wait.
         let (sender, receiver) = mpsc::channel(batch_max.saturating_mul(2));
-        (Self { sender }, Writer { receiver, store, clock, fence, batch_max, lost })
+        (
+            Self { sender },
+            Writer {
+                receiver,
+                store,
+                clock,
+                fence,
+                batch_max,
+                lost,
+            },
+        )
     }
 
     /// Appends an entry; returns after its commit.
@@ -63,7 +73,10 @@ impl Journal {
     pub(super) async fn append(&self, entry: Entry) -> Result<Outcome, Error> {
         let (done, answer) = oneshot::channel();
         let gone = || Error::new(ErrorKind::Stopping, "the engine is stopping");
-        self.sender.send(Append { entry, done }).await.map_err(|_| gone())?;
+        self.sender
+            .send(Append { entry, done })
+            .await
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -76,8 +89,10 @@ impl Writer {
             if self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
                 return;
             }
-            let (entries, waiting): (Vec<Entry>, Vec<_>) =
-                batch.drain(..).map(|append: Append| (append.entry, append.done)).unzip();
+            let (entries, waiting): (Vec<Entry>, Vec<_>) = batch
+                .drain(..)
+                .map(|append: Append| (append.entry, append.done))
+                .unzip();
             match self.write(&entries).await {
                 Ok(outcomes) => {
                     for (done, outcome) in waiting.into_iter().zip(outcomes) {
@@ -107,7 +122,11 @@ impl Writer {
         let mut delay = RETRY_MIN;
         let mut repeated = false;
         loop {
-            match self.store.journal_append(self.fence.as_ref(), entries).await {
+            match self
+                .store
+                .journal_append(self.fence.as_ref(), entries)
+                .await
+            {
                 Ok(mut outcomes) => {
                     if repeated {
                         for outcome in &mut outcomes {

@@ -50,8 +50,7 @@ impl Core {
         unfenced: Journal,
         routines: Routines,
     ) -> Self {
-        let programs =
-            Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
+        let programs = Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
         Self {
             options,
             ports,
@@ -69,7 +68,10 @@ impl Core {
     }
 
     pub(super) fn life(&self) -> Option<Arc<Life>> {
-        self.life.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.life
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn set_life(&self, life: Option<Arc<Life>>) {
@@ -127,7 +129,11 @@ impl Life {
     }
 
     pub(super) fn free(&self) -> usize {
-        if self.is_over() { 0 } else { self.permits.available_permits() }
+        if self.is_over() {
+            0
+        } else {
+            self.permits.available_permits()
+        }
     }
 
     pub(super) fn permit(&self) -> Option<OwnedSemaphorePermit> {
@@ -142,10 +148,7 @@ impl Life {
     }
 
     /// Opens the execution's inbox in this process.
-    pub(super) fn enlist(
-        &self,
-        execution: ExecutionId,
-    ) -> mpsc::UnboundedReceiver<InboxMessage> {
+    pub(super) fn enlist(&self, execution: ExecutionId) -> mpsc::UnboundedReceiver<InboxMessage> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.lock().insert(execution, sender);
         receiver

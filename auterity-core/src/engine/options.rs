@@ -129,7 +129,9 @@ impl Secrets {
     /// Asks the given function, which must not block.
     #[must_use]
     pub fn new(lookup: impl Fn(TenantId, &str) -> Option<Value> + Send + Sync + 'static) -> Self {
-        Self { lookup: Arc::new(lookup) }
+        Self {
+            lookup: Arc::new(lookup),
+        }
     }
 
     /// Knows the same secrets for every tenant: for hosts with a single one.

@@ -11,9 +11,7 @@ use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
 use crate::functions::{Function, Invocation};
-use crate::interpreter::{
-    Effect, EffectResult, Machine, Problem, ProblemKind, Request, request,
-};
+use crate::interpreter::{Effect, EffectResult, Machine, Problem, ProblemKind, Request, request};
 use crate::store::Parent;
 use crate::{ErrorKind, ExecutionId, TenantId};
 
@@ -54,8 +52,11 @@ impl Active {
             limits: &self.core.options.execution,
             budget: &self.core.options.expression,
         };
-        let secrets =
-            self.core.ports.secrets.collect(identity.tenant, identity.program.secret_names());
+        let secrets = self
+            .core
+            .ports
+            .secrets
+            .collect(identity.tenant, identity.program.secret_names());
         let request = request(&machine, &self.progress.state, effect, &secrets);
         let doing = Doing {
             core: Arc::clone(&self.core),
@@ -83,11 +84,20 @@ impl Doing {
         let effect = self.effect;
         let result = match request {
             Err(problem) => Err(problem),
-            Ok(Request::Call { function, arguments, input, task }) => {
-                self.call(&function, arguments, input, task).await
-            }
+            Ok(Request::Call {
+                function,
+                arguments,
+                input,
+                task,
+            }) => self.call(&function, arguments, input, task).await,
             Ok(Request::Emit { event }) => self.emit(event).await,
-            Ok(Request::Child { namespace, name, version, input, awaited }) => {
+            Ok(Request::Child {
+                namespace,
+                name,
+                version,
+                input,
+                awaited,
+            }) => {
                 let request = StartRequest {
                     namespace,
                     name,
@@ -148,10 +158,15 @@ impl Doing {
     async fn child(&self, request: StartRequest, awaited: bool) -> Result<Value, Problem> {
         let scope = self.life.scope(self.tenant);
         let id = self.execution.of_child(self.effect);
-        let parent =
-            Parent { execution: self.execution, effect: awaited.then_some(self.effect) };
+        let parent = Parent {
+            execution: self.execution,
+            effect: awaited.then_some(self.effect),
+        };
         loop {
-            let origin = Origin { id: Some(id), parent: Some(parent) };
+            let origin = Origin {
+                id: Some(id),
+                parent: Some(parent),
+            };
             match self.core.start(&scope, request.clone(), origin).await {
                 Ok(started) => return Ok(json!({ "id": started.id.to_string() })),
                 Err(error) if error.is_retryable() => self.pause().await,
@@ -187,21 +202,26 @@ impl Doing {
 /// Calls a function so that its panic is its own problem only.
 async fn guarded(function: &dyn Function, invocation: Invocation) -> Result<Value, Problem> {
     let task = invocation.task.clone();
-    AssertUnwindSafe(function.call(invocation)).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(%task, "a function panicked");
-        Err(Problem::new(ProblemKind::Runtime, "the function panicked"))
-    })
+    AssertUnwindSafe(function.call(invocation))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(%task, "a function panicked");
+            Err(Problem::new(ProblemKind::Runtime, "the function panicked"))
+        })
 }
 
 fn unknown_function(name: &str) -> Problem {
     let detail = match name {
-        "run/script" | "run/shell" | "run/container" => format!(
-            "tasks of kind {name} are off: the host has not enabled them"
-        ),
+        "run/script" | "run/shell" | "run/container" => {
+            format!("tasks of kind {name} are off: the host has not enabled them")
+        }
         "openapi" | "grpc" | "asyncapi" | "mcp" | "a2a" => {
             format!("calls of kind {name} are not available in this engine yet")
         }
-        _ => format!("there is no function named {name} in this engine; the host registers functions"),
+        _ => format!(
+            "there is no function named {name} in this engine; the host registers functions"
+        ),
     };
     Problem::new(ProblemKind::Configuration, detail).with_status(501)
 }

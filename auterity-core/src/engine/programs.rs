@@ -45,7 +45,10 @@ impl Programs {
     /// Compiles a text and gives every mistake in it.
     pub(super) fn compile(&self, text: &str) -> Result<Arc<Program>, Vec<Mistake>> {
         let known = |name: &str| self.functions.contains(name);
-        let options = CompileOptions { limits: self.limits.clone(), functions: Some(&known) };
+        let options = CompileOptions {
+            limits: self.limits.clone(),
+            functions: Some(&known),
+        };
         compile(text, &options).map(Arc::new)
     }
 
@@ -67,7 +70,11 @@ impl Programs {
         {
             return Ok(Some(found.clone()));
         }
-        let Some(row) = self.store.definition_fetch(scope, namespace, name, version).await? else {
+        let Some(row) = self
+            .store
+            .definition_fetch(scope, namespace, name, version)
+            .await?
+        else {
             return Ok(None);
         };
         let program = self.of_row(&row)?;
@@ -94,10 +101,14 @@ impl Programs {
         if let Some(program) = self.lock_compiled().get(&hash) {
             return Ok(Arc::clone(program));
         }
-        let row = self.store.definition_fetch_pinned(tenant, hash).await?.ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "an execution's definition is missing")
-                .with("hash", hash)
-        })?;
+        let row = self
+            .store
+            .definition_fetch_pinned(tenant, hash)
+            .await?
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Corrupt, "an execution's definition is missing")
+                    .with("hash", hash)
+            })?;
         self.of_row(&row)
     }
 
@@ -107,12 +118,21 @@ impl Programs {
         }
         // A function may have gone since it was deployed; calling it then is an
         // error of the execution, so names are not checked here.
-        let options = CompileOptions { limits: self.limits.clone(), functions: None };
-        let program = compile(&row.text, &options).map(Arc::new).map_err(|mistakes| {
-            let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-            let message = "a deployed definition does not compile with this version of the engine";
-            Error::new(ErrorKind::Corrupt, message).with("first_mistake", first)
-        })?;
+        let options = CompileOptions {
+            limits: self.limits.clone(),
+            functions: None,
+        };
+        let program = compile(&row.text, &options)
+            .map(Arc::new)
+            .map_err(|mistakes| {
+                let first = mistakes
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let message =
+                    "a deployed definition does not compile with this version of the engine";
+                Error::new(ErrorKind::Corrupt, message).with("first_mistake", first)
+            })?;
         let mut compiled = self.lock_compiled();
         if PROGRAMS_MAX <= compiled.len() {
             compiled.clear();

@@ -21,8 +21,11 @@ impl Core {
     pub(super) async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
         self.check_event(event)?;
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-        let candidates =
-            self.ports.store.subscription_match(scope.tenant(), text("type")).await?;
+        let candidates = self
+            .ports
+            .store
+            .subscription_match(scope.tenant(), text("type"))
+            .await?;
         let now = self.now();
         let identity = format!("{}\n{}", text("source"), text("id"));
         let payload = to_json(event)?;
@@ -55,7 +58,11 @@ impl Core {
 
     fn check_event(&self, event: &Value) -> Result<(), Error> {
         for name in REQUIRED {
-            if event.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
+            if event
+                .get(name)
+                .and_then(Value::as_str)
+                .is_none_or(str::is_empty)
+            {
                 let message = format!("a CloudEvent needs the attribute {name} as non-empty text");
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
@@ -74,14 +81,18 @@ impl Core {
         let Ok(filter) = serde_json::from_str::<Filter>(&subscription.condition) else {
             return true;
         };
-        let equal = filter.with.iter().all(|(name, wanted)| event.get(name) == Some(wanted));
+        let equal = filter
+            .with
+            .iter()
+            .all(|(name, wanted)| event.get(name) == Some(wanted));
         equal
             && filter.correlate.iter().all(|correlation| {
                 let variables = Variables::new(now);
                 Expression::compile(&correlation.from, &[])
                     .ok()
                     .and_then(|from| {
-                        from.evaluate(event, &variables, &self.options.expression).ok()
+                        from.evaluate(event, &variables, &self.options.expression)
+                            .ok()
                     })
                     .is_none_or(|value| value == correlation.expect)
             })

@@ -63,16 +63,26 @@ impl Core {
     ) -> Result<Started, Error> {
         self.check(&request)?;
         let now = self.now();
-        let asked = (&*request.namespace, &*request.name, request.version.as_deref());
-        let (_, program) = self.programs.named(scope, asked, now).await?.ok_or_else(|| {
-            let what = request.version.as_deref().unwrap_or("any version");
-            let name = format!("{}/{}", request.namespace, request.name);
-            let message = format!("there is no workflow {name} ({what}); deploy it first");
-            Error::new(ErrorKind::NotFound, message)
-        })?;
+        let asked = (
+            &*request.namespace,
+            &*request.name,
+            request.version.as_deref(),
+        );
+        let (_, program) = self
+            .programs
+            .named(scope, asked, now)
+            .await?
+            .ok_or_else(|| {
+                let what = request.version.as_deref().unwrap_or("any version");
+                let name = format!("{}/{}", request.namespace, request.name);
+                let message = format!("there is no workflow {name} ({what}); deploy it first");
+                Error::new(ErrorKind::NotFound, message)
+            })?;
         program.check_input(&request.input).map_err(|found| {
             let message = "the input does not match the input schema of the workflow";
-            let found = found.into_iter().map(|(pointer, message)| Violation { pointer, message });
+            let found = found
+                .into_iter()
+                .map(|(pointer, message)| Violation { pointer, message });
             Error::new(ErrorKind::Invalid, message).with_violations(found.collect())
         })?;
         let id = origin
@@ -96,7 +106,8 @@ impl Core {
             parent: origin.parent,
             started_at: now,
         });
-        self.commit_start(progress, start, Event::Started { input }).await
+        self.commit_start(progress, start, Event::Started { input })
+            .await
     }
 
     fn check(&self, request: &StartRequest) -> Result<(), Error> {
@@ -106,16 +117,28 @@ impl Core {
             return limit(format!("the input is larger than {most} bytes of JSON"));
         }
         if ATTRIBUTES_MAX < request.attributes.len() {
-            return limit(format!("an execution carries at most {ATTRIBUTES_MAX} attributes"));
+            return limit(format!(
+                "an execution carries at most {ATTRIBUTES_MAX} attributes"
+            ));
         }
         let long = |text: &String| ATTRIBUTE_BYTES_MAX < text.len();
-        if request.attributes.iter().any(|(name, value)| long(name) || long(value)) {
+        if request
+            .attributes
+            .iter()
+            .any(|(name, value)| long(name) || long(value))
+        {
             return limit(format!(
                 "the name or value of an attribute is longer than {ATTRIBUTE_BYTES_MAX} bytes"
             ));
         }
-        if request.idempotency_key.as_ref().is_some_and(|key| KEY_BYTES_MAX < key.len()) {
-            return limit(format!("an idempotency key has at most {KEY_BYTES_MAX} bytes"));
+        if request
+            .idempotency_key
+            .as_ref()
+            .is_some_and(|key| KEY_BYTES_MAX < key.len())
+        {
+            return limit(format!(
+                "an idempotency key has at most {KEY_BYTES_MAX} bytes"
+            ));
         }
         Ok(())
     }
@@ -140,7 +163,9 @@ impl Core {
             entry.next = Next::Queued;
         }
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
-        let journal = place.as_ref().map_or(&self.unfenced, |(life, _)| &life.journal);
+        let journal = place
+            .as_ref()
+            .map_or(&self.unfenced, |(life, _)| &life.journal);
         match journal.append(entry).await? {
             Outcome::Recorded => {}
             Outcome::AlreadyRecorded => return Ok(Started { id, existing: true }),
@@ -168,6 +193,9 @@ impl Core {
             }
             None => {}
         }
-        Ok(Started { id, existing: false })
+        Ok(Started {
+            id,
+            existing: false,
+        })
     }
 }

@@ -83,7 +83,11 @@ impl Engine {
                 () = stop.cancelled() => stopped.cancel(),
             }
         }));
-        Ok(Self { core, draining: CancellationToken::new(), works })
+        Ok(Self {
+            core,
+            draining: CancellationToken::new(),
+            works,
+        })
     }
 
     async fn register(&self) -> Result<Arc<Life>, Error> {
@@ -136,7 +140,9 @@ async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<
     let id = WorkerId::generate(now, &*core.ports.entropy);
     let name = &core.options.worker_name;
     let store = &core.ports.store;
-    let fence = store.worker_register(name, id, now, core.options.lease).await?;
+    let fence = store
+        .worker_register(name, id, now, core.options.lease)
+        .await?;
     let lost = CancellationToken::new();
     let (journal, writer) = Journal::new(
         Arc::clone(store),
@@ -146,8 +152,13 @@ async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<
         lost.clone(),
     );
     drop(core.routines.spawn("journal", writer.work()));
-    let life =
-        Arc::new(Life::new(fence, journal, lost, draining.clone(), core.options.in_flight_max));
+    let life = Arc::new(Life::new(
+        fence,
+        journal,
+        lost,
+        draining.clone(),
+        core.options.in_flight_max,
+    ));
     core.set_life(Some(Arc::clone(&life)));
     tracing::info!(worker = %life.fence.worker, name, "the worker is at work");
     Ok(life)
@@ -241,12 +252,17 @@ impl Worker {
 
     async fn take_on(&self, life: &Arc<Life>, loaded: Loaded) -> Result<(), Error> {
         let core = &self.core;
-        let Some(permit) = life.permit() else { return Ok(()) };
+        let Some(permit) = life.permit() else {
+            return Ok(());
+        };
         let program = core.programs.pinned(loaded.tenant, loaded.program).await?;
         let progress = Progress::recover(core, &loaded, program)?;
         // What was under way when the last worker left is done again, with the same key.
-        let effects: Vec<Effect> =
-            progress.state.pending().map(|effect| Effect::Perform { effect }).collect();
+        let effects: Vec<Effect> = progress
+            .state
+            .pending()
+            .map(|effect| Effect::Perform { effect })
+            .collect();
         let active = Active::new(Arc::clone(core), Arc::clone(life), progress, permit)
             .with_inbox(loaded.inbox);
         drop(core.routines.spawn("execution", active.work(effects)));

@@ -31,7 +31,9 @@ impl<'a> View<'a> {
         extra: Extra<'_>,
     ) -> Result<Value, Problem> {
         let variables = self.variables(thread, extra, &|name| expression.uses(name));
-        expression.evaluate(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+        expression
+            .evaluate(input, &variables, self.machine.budget)
+            .map_err(|error| problem(&error))
     }
 
     pub(super) fn holds(
@@ -42,7 +44,9 @@ impl<'a> View<'a> {
         extra: Extra<'_>,
     ) -> Result<bool, Problem> {
         let variables = self.variables(thread, extra, &|name| expression.uses(name));
-        expression.holds(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+        expression
+            .holds(input, &variables, self.machine.budget)
+            .map_err(|error| problem(&error))
     }
 
     pub(super) fn fill(
@@ -56,7 +60,9 @@ impl<'a> View<'a> {
             return Ok(value.clone());
         }
         let variables = self.variables(thread, extra, &|name| template.uses(name));
-        template.evaluate(input, &variables, self.machine.budget).map_err(|error| problem(&error))
+        template
+            .evaluate(input, &variables, self.machine.budget)
+            .map_err(|error| problem(&error))
     }
 
     /// Checks the schema and then reshapes, as `input` does.
@@ -67,7 +73,9 @@ impl<'a> View<'a> {
         data: &Data,
     ) -> Result<Data, Problem> {
         if let Some(schema) = &filter.schema {
-            schema.check(data).map_err(|found| violation("input", &found))?;
+            schema
+                .check(data)
+                .map_err(|found| violation("input", &found))?;
         }
         match &filter.transform {
             Some(template) => self.fill(thread, template, data, &[]).map(Arc::new),
@@ -91,7 +99,9 @@ impl<'a> View<'a> {
             None => Arc::clone(data),
         };
         if let Some(schema) = &filter.schema {
-            schema.check(&data).map_err(|found| violation(what, &found))?;
+            schema
+                .check(&data)
+                .map_err(|found| violation(what, &found))?;
         }
         Ok(data)
     }
@@ -140,7 +150,9 @@ impl<'a> View<'a> {
 
     /// Adds what enclosing tasks define, outermost first, so that inner ones win.
     fn frame_variables(&self, thread: u32, variables: &mut Variables) {
-        let Some(thread) = self.thread(thread) else { return };
+        let Some(thread) = self.thread(thread) else {
+            return;
+        };
         if let Some((parent, _)) = thread.parent {
             self.frame_variables(parent, variables);
         }
@@ -200,7 +212,11 @@ fn violation(what: &str, found: &[(String, String)]) -> Problem {
     let list: Vec<String> = found
         .iter()
         .map(|(pointer, message)| {
-            if pointer.is_empty() { message.clone() } else { format!("{pointer}: {message}") }
+            if pointer.is_empty() {
+                message.clone()
+            } else {
+                format!("{pointer}: {message}")
+            }
         })
         .collect();
     let detail = format!("the {what} does not match its schema: {}", list.join("; "));

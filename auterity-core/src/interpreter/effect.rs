@@ -51,7 +51,10 @@ impl Filter {
     /// Gives the event type, if the filter names one.
     #[must_use]
     pub fn event_type(&self) -> Option<&str> {
-        self.with.iter().find(|(name, _)| name == "type").and_then(|(_, value)| value.as_str())
+        self.with
+            .iter()
+            .find(|(name, _)| name == "type")
+            .and_then(|(_, value)| value.as_str())
     }
 }
 

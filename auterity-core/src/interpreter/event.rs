@@ -64,8 +64,14 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Started { .. } => "execution.started",
-            Self::EffectEnded { result: EffectResult::Value(_), .. } => "effect.completed",
-            Self::EffectEnded { result: EffectResult::Problem(_), .. } => "effect.failed",
+            Self::EffectEnded {
+                result: EffectResult::Value(_),
+                ..
+            } => "effect.completed",
+            Self::EffectEnded {
+                result: EffectResult::Problem(_),
+                ..
+            } => "effect.failed",
             Self::ChildEnded { .. } => "child.ended",
             Self::TimerFired => "timer.fired",
             Self::CloudEventReceived { .. } => "cloud_event.received",

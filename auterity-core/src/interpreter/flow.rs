@@ -13,7 +13,11 @@ const BEYOND: u32 = u32::MAX;
 
 impl Frame {
     pub(super) fn list(list: ListIndex, position: u32, data: Data) -> Self {
-        Self::List(ListFrame { list: list.0, position, data })
+        Self::List(ListFrame {
+            list: list.0,
+            position,
+            data,
+        })
     }
 }
 
@@ -38,13 +42,23 @@ impl Work<'_> {
     /// Goes on with the list on top of the stack: enters its next task or leaves it.
     pub(super) fn list_next(&mut self, thread: u32) -> Step {
         let program = self.machine.program;
-        let Some(top) = self.thread_mut(thread) else { return Step::Wait };
+        let Some(top) = self.thread_mut(thread) else {
+            return Step::Wait;
+        };
         // A branch is one task of the fork's list: anything else is behind its end.
-        let only = top.parent.filter(|_| top.stack.len() == 1).map(|(_, branch)| branch);
-        let Some(frame) = top.top_list_mut() else { return Step::Wait };
+        let only = top
+            .parent
+            .filter(|_| top.stack.len() == 1)
+            .map(|(_, branch)| branch);
+        let Some(frame) = top.top_list_mut() else {
+            return Step::Wait;
+        };
         let tasks = program.list(ListIndex(frame.list));
         let inside = only.is_none_or(|branch| branch == frame.position);
-        let next = tasks.get(frame.position as usize).copied().filter(|_| inside);
+        let next = tasks
+            .get(frame.position as usize)
+            .copied()
+            .filter(|_| inside);
         let data = Arc::clone(&frame.data);
         match next {
             Some(_) if self.machine.limits.activations_per_event_max <= self.activations => {
@@ -56,10 +70,13 @@ impl Work<'_> {
     }
 
     fn leave_list(&mut self, thread: u32, data: Data) -> Step {
-        let Some(own) = self.thread_mut(thread) else { return Step::Wait };
+        let program = self.machine.program;
+        let Some(own) = self.thread_mut(thread) else {
+            return Step::Wait;
+        };
         own.stack.pop();
         if let Some(frame) = own.top_task() {
-            let task = self.machine.program.task(TaskIndex(frame.task));
+            let task = program.task(TaskIndex(frame.task));
             return match &task.kind {
                 TaskKind::For(_) => self.loop_next(thread, data),
                 TaskKind::Listen(_) => self.iterated(thread, &data),
@@ -104,14 +121,18 @@ impl Work<'_> {
             None => Ok(true),
         };
         match begun {
-            Ok(true) => self.begin_task(thread, index, &raw_input).unwrap_or_else(Step::Fail),
+            Ok(true) => self
+                .begin_task(thread, index, &raw_input)
+                .unwrap_or_else(Step::Fail),
             Ok(false) => self.skip(thread, raw_input),
             Err(problem) => Step::Fail(problem),
         }
     }
 
     fn skip(&mut self, thread: u32, data: Data) -> Step {
-        let Some(frame) = self.pop_task(thread) else { return Step::Wait };
+        let Some(frame) = self.pop_task(thread) else {
+            return Step::Wait;
+        };
         let record = self.record(thread, &frame, TaskState::Skipped);
         self.out.records.push(record);
         self.deliver(thread, data, Flow::Continue)
@@ -143,18 +164,25 @@ impl Work<'_> {
             return Step::Wait;
         };
         let task = self.machine.program.task(TaskIndex(frame.task));
-        let shaped = self.view().filter_out(thread, &task.output, &output, "output");
+        let shaped = self
+            .view()
+            .filter_out(thread, &task.output, &output, "output");
         let output = match shaped {
             Ok(output) => output,
             Err(problem) => return Step::Fail(problem),
         };
         if task.export.transform.is_some() || task.export.schema.is_some() {
-            match self.view().filter_out(thread, &task.export, &output, "exported context") {
+            match self
+                .view()
+                .filter_out(thread, &task.export, &output, "exported context")
+            {
                 Ok(context) => self.state.context = context,
                 Err(problem) => return Step::Fail(problem),
             }
         }
-        let Some(frame) = self.pop_task(thread) else { return Step::Wait };
+        let Some(frame) = self.pop_task(thread) else {
+            return Step::Wait;
+        };
         let mut record = self.record(thread, &frame, TaskState::Completed);
         let kept = self.machine.limits.record_output_bytes_max;
         record.output = Some(excerpt(&output, kept));
@@ -184,7 +212,9 @@ impl Work<'_> {
         let mut problem = problem;
         loop {
             let program = self.machine.program;
-            let Some(own) = self.thread_mut(thread) else { return Step::Wait };
+            let Some(own) = self.thread_mut(thread) else {
+                return Step::Wait;
+            };
             match own.stack.last() {
                 Some(Frame::List(_)) => {
                     own.stack.pop();
@@ -199,7 +229,9 @@ impl Work<'_> {
                         }
                     }
                     self.close_frame(thread);
-                    let Some(frame) = self.pop_task(thread) else { return Step::Wait };
+                    let Some(frame) = self.pop_task(thread) else {
+                        return Step::Wait;
+                    };
                     let mut record = self.record(thread, &frame, TaskState::Faulted);
                     record.error = Some(problem.clone());
                     self.out.records.push(record);
@@ -219,17 +251,23 @@ impl Work<'_> {
 
     /// Gives up everything that the task on top of the stack has open: it is ending.
     pub(super) fn close_frame(&mut self, thread: u32) {
-        let Some(own) = self.state.threads.get_mut(&thread) else { return };
+        let Some(own) = self.state.threads.get_mut(&thread) else {
+            return;
+        };
         if let Waiting::Effect { effect, child } = own.waiting {
             self.out.effects.push(Effect::Abandon { effect, child });
         }
         own.waiting = Waiting::Nothing;
-        let Some(frame) = own.top_task_mut() else { return };
+        let Some(frame) = own.top_task_mut() else {
+            return;
+        };
         match &mut frame.progress {
             Progress::Try(progress) => progress.phase = TryPhase::Catching,
             Progress::Listen(progress) => {
                 progress.closed = true;
-                self.out.effects.push(Effect::Unlisten { effect: progress.effect });
+                self.out.effects.push(Effect::Unlisten {
+                    effect: progress.effect,
+                });
             }
             Progress::Fork { .. } => self.drop_branches(thread),
             Progress::Plain | Progress::Loop { .. } => {}
@@ -239,7 +277,11 @@ impl Work<'_> {
     /// Ends what is above the given place of the stack, as a time-out does.
     pub(super) fn unwind_to(&mut self, thread: u32, place: usize) {
         loop {
-            let depth = self.state.threads.get(&thread).map_or(0, |own| own.stack.len());
+            let depth = self
+                .state
+                .threads
+                .get(&thread)
+                .map_or(0, |own| own.stack.len());
             if depth <= place + 1 {
                 return;
             }
@@ -260,7 +302,12 @@ impl Work<'_> {
 
     /// Ends a whole thread from outside.
     pub(super) fn drop_thread(&mut self, thread: u32) {
-        while self.state.threads.get(&thread).is_some_and(|own| !own.stack.is_empty()) {
+        while self
+            .state
+            .threads
+            .get(&thread)
+            .is_some_and(|own| !own.stack.is_empty())
+        {
             self.cancel_top(thread);
         }
         self.state.threads.remove(&thread);

@@ -24,7 +24,9 @@ impl State {
     pub fn waiting_for(&self, program: &Program) -> Option<String> {
         let mut words = Vec::new();
         for thread in self.threads.values() {
-            let task = thread.top_task().map(|frame| program.task(TaskIndex(frame.task)));
+            let task = thread
+                .top_task()
+                .map(|frame| program.task(TaskIndex(frame.task)));
             let name = task.map_or("", |task| task.name.as_str());
             match &thread.waiting {
                 Waiting::Until(at) => words.push(format!("{name}: until {at:.0}")),

@@ -117,7 +117,10 @@ impl Problem {
     /// Reads the object that a `raise` task gives.
     pub(crate) fn from_value(value: &Value) -> Result<Self, Self> {
         let wrong = |what: &str| {
-            Self::new(ProblemKind::Configuration, format!("the raised error {what}"))
+            Self::new(
+                ProblemKind::Configuration,
+                format!("the raised error {what}"),
+            )
         };
         let Value::Object(object) = value else {
             return Err(wrong("is not an object"));
@@ -149,7 +152,9 @@ impl Problem {
     /// Tells whether every named property equals the wanted one.
     pub(crate) fn matches(&self, filter: &[(String, Value)]) -> bool {
         filter.iter().all(|(name, wanted)| match name.as_str() {
-            "type" => wanted.as_str().is_some_and(|wanted| self.type_matches(wanted)),
+            "type" => wanted
+                .as_str()
+                .is_some_and(|wanted| self.type_matches(wanted)),
             "status" => *wanted == json!(self.status),
             "title" => wanted.as_str() == self.title.as_deref(),
             "detail" | "details" => wanted.as_str() == self.detail.as_deref(),
@@ -162,7 +167,8 @@ impl Problem {
     /// wanted URI uses.
     fn type_matches(&self, wanted: &str) -> bool {
         fn word(uri: &str) -> Option<&str> {
-            uri.strip_prefix(KIT_PREFIX).or_else(|| uri.strip_prefix(TEXT_PREFIX))
+            uri.strip_prefix(KIT_PREFIX)
+                .or_else(|| uri.strip_prefix(TEXT_PREFIX))
         }
         self.kind == wanted || word(wanted).is_some_and(|wanted| word(&self.kind) == Some(wanted))
     }
@@ -175,10 +181,21 @@ mod tests {
     #[test]
     fn filter_matches_both_places_of_a_standard_type() {
         let problem = Problem::new(ProblemKind::Communication, "gone").with_status(404);
-        let filter = |uri: &str| vec![("type".to_owned(), json!(uri)), ("status".to_owned(), json!(404))];
-        assert!(problem.matches(&filter("https://serverlessworkflow.io/dsl/errors/types/communication")));
-        assert!(problem.matches(&filter("https://serverlessworkflow.io/spec/1.0.0/errors/communication")));
-        assert!(!problem.matches(&filter("https://serverlessworkflow.io/spec/1.0.0/errors/timeout")));
+        let filter = |uri: &str| {
+            vec![
+                ("type".to_owned(), json!(uri)),
+                ("status".to_owned(), json!(404)),
+            ]
+        };
+        assert!(problem.matches(&filter(
+            "https://serverlessworkflow.io/dsl/errors/types/communication"
+        )));
+        assert!(problem.matches(&filter(
+            "https://serverlessworkflow.io/spec/1.0.0/errors/communication"
+        )));
+        assert!(!problem.matches(&filter(
+            "https://serverlessworkflow.io/spec/1.0.0/errors/timeout"
+        )));
         assert!(!problem.matches(&[("status".to_owned(), json!(503))]));
     }
 

@@ -67,10 +67,17 @@ pub fn request(
     });
     let frame = waiting.and_then(|(id, thread)| Some((*id, Thread::top_task(thread)?)));
     let Some((thread, frame)) = frame else {
-        return Err(Problem::new(ProblemKind::Runtime, "no task waits for this effect"));
+        return Err(Problem::new(
+            ProblemKind::Runtime,
+            "no task waits for this effect",
+        ));
     };
     // Time stands still for a request, or a repetition would differ.
-    let view = View { machine, state, now: frame.started_at };
+    let view = View {
+        machine,
+        state,
+        now: frame.started_at,
+    };
     let task = machine.program.task(TaskIndex(frame.task));
     let made = match &task.kind {
         TaskKind::Call(call) => {
@@ -109,13 +116,18 @@ impl View<'_> {
         };
         let mut event = Map::new();
         event.insert("specversion".to_owned(), json!("1.0"));
-        event.insert("id".to_owned(), json!(format!("{}-{effect}", self.machine.execution)));
+        event.insert(
+            "id".to_owned(),
+            json!(format!("{}-{effect}", self.machine.execution)),
+        );
         event.insert("time".to_owned(), json!(at.to_string()));
         if attributes.contains_key("data") {
             event.insert("datacontenttype".to_owned(), json!("application/json"));
         }
         event.extend(attributes);
-        Ok(Request::Emit { event: Value::Object(event) })
+        Ok(Request::Emit {
+            event: Value::Object(event),
+        })
     }
 
     fn child(&self, thread: u32, child: &RunWorkflow, input: &Data) -> Result<Request, Problem> {

@@ -21,7 +21,10 @@ impl View<'_> {
     ) -> Result<Timestamp, Problem> {
         let span = self.span(thread, length, input)?;
         add(self.now, &span).ok_or_else(|| {
-            Problem::new(ProblemKind::Expression, "a duration reaches beyond the calendar")
+            Problem::new(
+                ProblemKind::Expression,
+                "a duration reaches beyond the calendar",
+            )
         })
     }
 
@@ -100,7 +103,9 @@ impl View<'_> {
         input: &Value,
         attempt: u32,
     ) -> Result<SignedDuration, Problem> {
-        let Some((from, to)) = &retry.jitter else { return Ok(SignedDuration::ZERO) };
+        let Some((from, to)) = &retry.jitter else {
+            return Ok(SignedDuration::ZERO);
+        };
         let from = self.length(thread, from, input)?;
         let to = self.length(thread, to, input)?;
         let seed = self.machine.execution.as_uuid().as_u128() ^ (u128::from(attempt) << 64);
@@ -116,7 +121,12 @@ impl View<'_> {
 
 /// Adds with calendar units, in UTC.
 fn add(at: Timestamp, span: &Span) -> Option<Timestamp> {
-    Some(at.to_zoned(TimeZone::UTC).checked_add(*span).ok()?.timestamp())
+    Some(
+        at.to_zoned_datetime(TimeZone::UTC)
+            .checked_add(*span)
+            .ok()?
+            .timestamp(),
+    )
 }
 
 /// What has run out in a thread.
@@ -132,9 +142,15 @@ enum Expired {
 impl Work<'_> {
     /// Does what the time asks for: time-outs, ends of waits, next tries.
     pub(super) fn expire(&mut self) {
-        if self.state.deadline.is_some_and(|deadline| deadline <= self.now) {
+        if self
+            .state
+            .deadline
+            .is_some_and(|deadline| deadline <= self.now)
+        {
             let detail = "the execution took longer than its timeout allows";
-            self.end(End::Faulted(Problem::new(ProblemKind::Timeout, detail).at("/")));
+            self.end(End::Faulted(
+                Problem::new(ProblemKind::Timeout, detail).at("/"),
+            ));
             return;
         }
         let threads: Vec<u32> = self.state.threads.keys().copied().collect();
@@ -155,7 +171,9 @@ impl Work<'_> {
             }
             if let Progress::Try(progress) = &frame.progress
                 && progress.phase == TryPhase::Trying
-                && progress.attempt_deadline.is_some_and(|deadline| deadline <= self.now)
+                && progress
+                    .attempt_deadline
+                    .is_some_and(|deadline| deadline <= self.now)
             {
                 return Some(Expired::Attempt(place));
             }
@@ -176,9 +194,13 @@ impl Work<'_> {
                 self.time_out(thread, "the try took longer than its retry policy allows")
             }
             Expired::Wait => {
-                let Some(own) = self.state.threads.get_mut(&thread) else { return Step::Wait };
+                let Some(own) = self.state.threads.get_mut(&thread) else {
+                    return Step::Wait;
+                };
                 own.waiting = Waiting::Nothing;
-                let Some(frame) = own.top_task() else { return Step::Wait };
+                let Some(frame) = own.top_task() else {
+                    return Step::Wait;
+                };
                 match &frame.progress {
                     Progress::Try(_) => self.try_again(thread),
                     _ => Step::Done(std::sync::Arc::clone(&frame.input), None),
@@ -189,7 +211,12 @@ impl Work<'_> {
 
     fn time_out(&self, thread: u32, detail: &str) -> Step {
         let mut problem = Problem::new(ProblemKind::Timeout, detail);
-        if let Some(frame) = self.state.threads.get(&thread).and_then(super::state::Thread::top_task) {
+        if let Some(frame) = self
+            .state
+            .threads
+            .get(&thread)
+            .and_then(super::state::Thread::top_task)
+        {
             problem = problem.at(&self.machine.program.task(TaskIndex(frame.task)).reference);
         }
         Step::Fail(problem)

@@ -114,11 +114,17 @@ pub(crate) enum Progress {
     /// It holds nothing, or waits for one thing.
     Plain,
     /// A `for` task.
-    Loop { items: Arc<Vec<Value>>, index: usize },
+    Loop {
+        items: Arc<Vec<Value>>,
+        index: usize,
+    },
     /// A `try` task.
     Try(TryProgress),
     /// A `fork` task: each branch's output so far.
-    Fork { results: Vec<Option<Data>>, open: u32 },
+    Fork {
+        results: Vec<Option<Data>>,
+        open: u32,
+    },
     /// A `listen` task.
     Listen(ListenProgress),
 }
@@ -199,30 +205,37 @@ impl State {
     /// Tells whether events for this listening effect are still wanted.
     #[must_use]
     pub fn listens(&self, effect: u64) -> bool {
-        self.listening().any(|progress| progress.effect == effect && !progress.closed)
+        self.listening()
+            .any(|progress| progress.effect == effect && !progress.closed)
     }
 
     pub(crate) fn listening(&self) -> impl Iterator<Item = &ListenProgress> {
-        self.task_frames().filter_map(|frame| match &frame.progress {
-            Progress::Listen(progress) => Some(progress),
-            _ => None,
-        })
+        self.task_frames()
+            .filter_map(|frame| match &frame.progress {
+                Progress::Listen(progress) => Some(progress),
+                _ => None,
+            })
     }
 
     /// Gives the numbers of effects whose end is awaited: what has to be performed
     /// (again) when a worker takes the execution over.
     pub fn pending(&self) -> impl Iterator<Item = u64> {
-        self.threads.values().filter_map(|thread| match thread.waiting {
-            Waiting::Effect { effect, .. } => Some(effect),
-            _ => None,
-        })
+        self.threads
+            .values()
+            .filter_map(|thread| match thread.waiting {
+                Waiting::Effect { effect, .. } => Some(effect),
+                _ => None,
+            })
     }
 
     /// Tells whether some thread could go on at once.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.end.is_none()
-            && self.threads.values().any(|thread| thread.waiting == Waiting::Nothing)
+            && self
+                .threads
+                .values()
+                .any(|thread| thread.waiting == Waiting::Nothing)
     }
 
     /// Gives the earliest time at which something has to happen.
@@ -231,10 +244,13 @@ impl State {
         if self.end.is_some() {
             return None;
         }
-        let waits = self.threads.values().filter_map(|thread| match thread.waiting {
-            Waiting::Until(at) => Some(at),
-            _ => None,
-        });
+        let waits = self
+            .threads
+            .values()
+            .filter_map(|thread| match thread.waiting {
+                Waiting::Until(at) => Some(at),
+                _ => None,
+            });
         let deadlines = self.task_frames().flat_map(|frame| {
             let attempt = match &frame.progress {
                 Progress::Try(progress) => progress.attempt_deadline,
@@ -246,10 +262,13 @@ impl State {
     }
 
     pub(crate) fn task_frames(&self) -> impl Iterator<Item = &TaskFrame> {
-        self.threads.values().flat_map(|thread| &thread.stack).filter_map(|frame| match frame {
-            Frame::Task(frame) => Some(frame.as_ref()),
-            Frame::List(_) => None,
-        })
+        self.threads
+            .values()
+            .flat_map(|thread| &thread.stack)
+            .filter_map(|frame| match frame {
+                Frame::Task(frame) => Some(frame.as_ref()),
+                Frame::List(_) => None,
+            })
     }
 }
 

@@ -89,7 +89,11 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     pub(super) fn view(&self) -> View<'_> {
-        View { machine: self.machine, state: self.state, now: self.now }
+        View {
+            machine: self.machine,
+            state: self.state,
+            now: self.now,
+        }
     }
 
     fn apply(&mut self, event: &Event) {
@@ -130,22 +134,28 @@ impl Work<'_> {
         self.state.raw_input = Data::clone(input);
         self.state.started_at = self.now;
         let program = self.machine.program;
-        let prepared = self.view().filter_in(0, &program.input, input).and_then(|input| {
-            let deadline = match &program.timeout {
-                Some(timeout) => Some(self.view().due(0, &timeout.after, &input)?),
-                None => None,
-            };
-            Ok((input, deadline))
-        });
+        let prepared = self
+            .view()
+            .filter_in(0, &program.input, input)
+            .and_then(|input| {
+                let deadline = match &program.timeout {
+                    Some(timeout) => Some(self.view().due(0, &timeout.after, &input)?),
+                    None => None,
+                };
+                Ok((input, deadline))
+            });
         match prepared {
             Ok((input, deadline)) => {
                 self.state.input = Data::clone(&input);
                 self.state.deadline = deadline;
-                self.state.threads.insert(0, Thread {
-                    parent: None,
-                    stack: vec![Frame::list(program.root, 0, input)],
-                    waiting: Waiting::Nothing,
-                });
+                self.state.threads.insert(
+                    0,
+                    Thread {
+                        parent: None,
+                        stack: vec![Frame::list(program.root, 0, input)],
+                        waiting: Waiting::Nothing,
+                    },
+                );
                 self.ready.push_back((0, Step::Next));
             }
             Err(problem) => self.end(End::Faulted(problem.at("/"))),
@@ -173,7 +183,8 @@ impl Work<'_> {
             .filter(|(_, thread)| thread.waiting == Waiting::Nothing)
             .map(|(id, _)| *id)
             .collect();
-        self.ready.extend(ready.into_iter().map(|id| (id, Step::Next)));
+        self.ready
+            .extend(ready.into_iter().map(|id| (id, Step::Next)));
     }
 
     fn cancel(&mut self, reason: Option<String>) {
@@ -205,7 +216,11 @@ impl Work<'_> {
         let mut begun: Vec<(u64, TaskRecord)> = Vec::new();
         let threads: Vec<u32> = self.state.threads.keys().copied().collect();
         for id in threads {
-            let depth = self.state.threads.get(&id).map_or(0, |thread| thread.stack.len());
+            let depth = self
+                .state
+                .threads
+                .get(&id)
+                .map_or(0, |thread| thread.stack.len());
             for place in 0..depth {
                 if let Some(record) = self.announce_frame(id, place) {
                     begun.push(record);
@@ -213,7 +228,9 @@ impl Work<'_> {
             }
         }
         begun.sort_by_key(|(activation, _)| *activation);
-        self.out.records.extend(begun.into_iter().map(|(_, record)| record));
+        self.out
+            .records
+            .extend(begun.into_iter().map(|(_, record)| record));
     }
 
     fn announce_frame(&mut self, thread: u32, place: usize) -> Option<(u64, TaskRecord)> {

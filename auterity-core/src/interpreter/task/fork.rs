@@ -27,17 +27,28 @@ impl Work<'_> {
             return Ok(Step::Done(Arc::new(Value::Array(Vec::new())), None));
         }
         let open = u32::try_from(count).unwrap_or(u32::MAX);
-        if let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) {
-            frame.progress = Progress::Fork { results: vec![None; count], open };
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
+            frame.progress = Progress::Fork {
+                results: vec![None; count],
+                open,
+            };
         }
         for branch in 0..open {
             let id = self.state.next_thread;
             self.state.next_thread += 1;
-            self.state.threads.insert(id, Thread {
-                parent: Some((thread, branch)),
-                stack: vec![Frame::list(branches, branch, Arc::clone(input))],
-                waiting: Waiting::Nothing,
-            });
+            self.state.threads.insert(
+                id,
+                Thread {
+                    parent: Some((thread, branch)),
+                    stack: vec![Frame::list(branches, branch, Arc::clone(input))],
+                    waiting: Waiting::Nothing,
+                },
+            );
             self.ready.push_back((id, Step::Next));
         }
         Ok(self.wait(thread, Waiting::Branches))
@@ -53,7 +64,9 @@ impl Work<'_> {
     ) {
         self.state.threads.remove(&thread);
         let competing = self.competes(parent);
-        let Some((results, open)) = self.fork_progress(parent) else { return };
+        let Some((results, open)) = self.fork_progress(parent) else {
+            return;
+        };
         *open = open.saturating_sub(1);
         if competing {
             self.branches_joined(parent, Step::Done(output, None));
@@ -65,7 +78,11 @@ impl Work<'_> {
         if *open == 0 {
             let outputs = results
                 .iter()
-                .map(|result| result.as_ref().map_or(Value::Null, |value| Value::clone(value)))
+                .map(|result| {
+                    result
+                        .as_ref()
+                        .map_or(Value::Null, |value| Value::clone(value))
+                })
                 .collect();
             self.branches_joined(parent, Step::Done(Arc::new(Value::Array(outputs)), None));
         }
@@ -82,7 +99,9 @@ impl Work<'_> {
     ) {
         self.state.threads.remove(&thread);
         let competing = self.competes(parent);
-        let Some((_, open)) = self.fork_progress(parent) else { return };
+        let Some((_, open)) = self.fork_progress(parent) else {
+            return;
+        };
         *open = open.saturating_sub(1);
         if !competing || *open == 0 {
             self.branches_joined(parent, Step::Fail(problem));
@@ -106,7 +125,11 @@ impl Work<'_> {
     }
 
     fn fork_progress(&mut self, parent: u32) -> Option<(&mut Vec<Option<Data>>, &mut u32)> {
-        let frame = self.state.threads.get_mut(&parent).and_then(Thread::top_task_mut)?;
+        let frame = self
+            .state
+            .threads
+            .get_mut(&parent)
+            .and_then(Thread::top_task_mut)?;
         match &mut frame.progress {
             Progress::Fork { results, open } => Some((results, open)),
             _ => None,

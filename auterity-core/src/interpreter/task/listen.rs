@@ -59,7 +59,12 @@ impl Work<'_> {
             until_slots = strategy.slots();
         }
         let effect = self.new_effect();
-        if let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) {
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
             frame.progress = Progress::Listen(ListenProgress {
                 effect,
                 seen: Vec::new(),
@@ -85,7 +90,10 @@ impl Work<'_> {
         input: &Data,
     ) -> Result<Vec<Filter>, Problem> {
         if strategy.filters().is_empty() {
-            return Ok(vec![Filter { with: Vec::new(), correlate: Vec::new() }]);
+            return Ok(vec![Filter {
+                with: Vec::new(),
+                correlate: Vec::new(),
+            }]);
         }
         let mut filters = Vec::new();
         for filter in strategy.filters() {
@@ -97,11 +105,17 @@ impl Work<'_> {
                     correlate.push(FilterCorrelation { from, expect });
                 }
             }
-            let with = filter.with.iter().filter_map(|(name, wanted)| match wanted {
-                Template::Literal(value) => Some((name.clone(), value.clone())),
-                _ => None,
+            let with = filter
+                .with
+                .iter()
+                .filter_map(|(name, wanted)| match wanted {
+                    Template::Literal(value) => Some((name.clone(), value.clone())),
+                    _ => None,
+                });
+            filters.push(Filter {
+                with: with.collect(),
+                correlate,
             });
-            filters.push(Filter { with: with.collect(), correlate });
         }
         Ok(filters)
     }
@@ -109,22 +123,29 @@ impl Work<'_> {
     /// Takes an event for a listening task.
     pub(in crate::interpreter) fn receive(&mut self, effect: u64, event: &Data) {
         let found = self.state.threads.iter().find_map(|(id, thread)| {
-            thread.stack.iter().enumerate().find_map(|(place, frame)| match frame {
-                Frame::Task(frame) => match &frame.progress {
-                    Progress::Listen(progress) if progress.effect == effect && !progress.closed => {
-                        Some((*id, place))
-                    }
-                    _ => None,
-                },
-                Frame::List(_) => None,
-            })
+            thread
+                .stack
+                .iter()
+                .enumerate()
+                .find_map(|(place, frame)| match frame {
+                    Frame::Task(frame) => match &frame.progress {
+                        Progress::Listen(progress)
+                            if progress.effect == effect && !progress.closed =>
+                        {
+                            Some((*id, place))
+                        }
+                        _ => None,
+                    },
+                    Frame::List(_) => None,
+                })
         });
         let Some((thread, place)) = found else { return };
         match self.consume(thread, place, event) {
             Ok(false) => {}
             Ok(true) => {
-                let idle =
-                    self.listen_at(thread, place).is_some_and(|progress| !progress.iterating);
+                let idle = self
+                    .listen_at(thread, place)
+                    .is_some_and(|progress| !progress.iterating);
                 if idle {
                     self.ready_listen(thread);
                 }
@@ -146,12 +167,16 @@ impl Work<'_> {
 
     /// Tells whether the event counted.
     fn consume(&mut self, thread: u32, place: usize, event: &Data) -> Result<bool, Problem> {
-        let Some(definition) = self.listen_definition(thread, place) else { return Ok(false) };
+        let Some(definition) = self.listen_definition(thread, place) else {
+            return Ok(false);
+        };
         let strategy = &definition.strategy;
         if let Some(Until::Events(until)) = strategy.until()
             && let Some(slot) = self.match_slot(thread, place, until, (event, true))?
         {
-            let Some(progress) = self.listen_at(thread, place) else { return Ok(false) };
+            let Some(progress) = self.listen_at(thread, place) else {
+                return Ok(false);
+            };
             progress.until_matched[slot] = true;
             progress.closed = until.is_met(&progress.until_matched);
             return Ok(progress.closed);
@@ -160,7 +185,9 @@ impl Work<'_> {
             return Ok(false);
         };
         let most = self.machine.limits.events_collected_max;
-        let Some(progress) = self.listen_at(thread, place) else { return Ok(false) };
+        let Some(progress) = self.listen_at(thread, place) else {
+            return Ok(false);
+        };
         if most <= progress.seen.len() {
             let detail =
                 format!("the listen task consumed {most} events (limit events_collected_max)");
@@ -197,9 +224,14 @@ impl Work<'_> {
         if strategy.filters().is_empty() {
             return Ok(Some(0));
         }
-        let Some(progress) = self.listen_at(thread, place) else { return Ok(None) };
-        let matched =
-            if until { progress.until_matched.clone() } else { progress.matched.clone() };
+        let Some(progress) = self.listen_at(thread, place) else {
+            return Ok(None);
+        };
+        let matched = if until {
+            progress.until_matched.clone()
+        } else {
+            progress.matched.clone()
+        };
         let known = progress.correlations.clone();
         for (slot, filter) in strategy.filters().iter().enumerate() {
             let taken = matches!(strategy, Strategy::All(_)) && matched[slot];
@@ -249,7 +281,9 @@ impl Work<'_> {
         let mut learnt = Vec::new();
         let input = self.view().listening_input(thread);
         for (name, correlation) in &filter.correlate {
-            let actual = self.view().evaluate(thread, &correlation.from, event, &[])?;
+            let actual = self
+                .view()
+                .evaluate(thread, &correlation.from, event, &[])?;
             let expected = match (&correlation.expect, known.get(name)) {
                 (Some(template), _) => Some(self.view().fill(thread, template, &input, &[])?),
                 (None, known) => known.cloned(),
@@ -272,10 +306,16 @@ impl Work<'_> {
 
     fn iterator_output(&mut self, thread: u32, data: &Data) -> Result<(), Problem> {
         let place = self.top_place(thread);
-        let Some(foreach) = self.foreach(thread, place) else { return Ok(()) };
-        let output = self.view().filter_out(thread, &foreach.output, data, "output")?;
+        let Some(foreach) = self.foreach(thread, place) else {
+            return Ok(());
+        };
+        let output = self
+            .view()
+            .filter_out(thread, &foreach.output, data, "output")?;
         if foreach.export.transform.is_some() || foreach.export.schema.is_some() {
-            let context = self.view().filter_out(thread, &foreach.export, &output, "context")?;
+            let context = self
+                .view()
+                .filter_out(thread, &foreach.export, &output, "context")?;
             self.state.context = context;
         }
         if let Some(progress) = self.listen_at(thread, place) {
@@ -290,7 +330,9 @@ impl Work<'_> {
         let place = self.top_place(thread);
         loop {
             let foreach = self.foreach(thread, place);
-            let Some(progress) = self.listen_at(thread, place) else { return Ok(Step::Wait) };
+            let Some(progress) = self.listen_at(thread, place) else {
+                return Ok(Step::Wait);
+            };
             match (progress.queue.pop_front(), foreach) {
                 (Some(item), Some(foreach)) => {
                     progress.iterating = true;
@@ -319,7 +361,12 @@ impl Work<'_> {
     }
 
     fn set_iteration(&mut self, thread: u32, foreach: &Foreach, item: Data, index: usize) {
-        if let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) {
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
             frame.variables = vec![
                 (foreach.item.clone(), item),
                 (foreach.at.clone(), Arc::new(Value::from(index))),
@@ -328,7 +375,10 @@ impl Work<'_> {
     }
 
     fn top_place(&self, thread: u32) -> usize {
-        self.state.threads.get(&thread).map_or(0, |own| own.stack.len().saturating_sub(1))
+        self.state
+            .threads
+            .get(&thread)
+            .map_or(0, |own| own.stack.len().saturating_sub(1))
     }
 
     fn listen_at(&mut self, thread: u32, place: usize) -> Option<&mut ListenProgress> {
@@ -345,12 +395,10 @@ impl Work<'_> {
 impl<'a> Work<'a> {
     fn listen_definition(&self, thread: u32, place: usize) -> Option<&'a Listen> {
         match self.state.threads.get(&thread)?.stack.get(place)? {
-            Frame::Task(frame) => {
-                match &self.machine.program.task(TaskIndex(frame.task)).kind {
-                    TaskKind::Listen(definition) => Some(definition),
-                    _ => None,
-                }
-            }
+            Frame::Task(frame) => match &self.machine.program.task(TaskIndex(frame.task)).kind {
+                TaskKind::Listen(definition) => Some(definition),
+                _ => None,
+            },
             Frame::List(_) => None,
         }
     }

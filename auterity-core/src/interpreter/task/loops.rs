@@ -16,7 +16,10 @@ impl Work<'_> {
         definition: &For,
         input: Data,
     ) -> Result<Step, Problem> {
-        let items = match self.view().evaluate(thread, &definition.collection, &input, &[])? {
+        let items = match self
+            .view()
+            .evaluate(thread, &definition.collection, &input, &[])?
+        {
             Value::Array(items) => items,
             Value::Null => Vec::new(),
             _ => {
@@ -32,15 +35,28 @@ impl Work<'_> {
             );
             return Err(Problem::new(ProblemKind::Runtime, detail));
         }
-        if let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) {
-            frame.progress = Progress::Loop { items: Arc::new(items), index: 0 };
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
+            frame.progress = Progress::Loop {
+                items: Arc::new(items),
+                index: 0,
+            };
         }
         self.iterate(thread, definition, input)
     }
 
     /// Goes on after an iteration that gave this.
     pub(in crate::interpreter) fn loop_next(&mut self, thread: u32, data: Data) -> Step {
-        let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) else {
+        let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        else {
             return Step::Wait;
         };
         if let Progress::Loop { index, .. } = &mut frame.progress {
@@ -50,14 +66,22 @@ impl Work<'_> {
         let TaskKind::For(definition) = &program.task(TaskIndex(frame.task)).kind else {
             return Step::Wait;
         };
-        self.iterate(thread, definition, data).unwrap_or_else(Step::Fail)
+        self.iterate(thread, definition, data)
+            .unwrap_or_else(Step::Fail)
     }
 
     fn iterate(&mut self, thread: u32, definition: &For, data: Data) -> Result<Step, Problem> {
-        let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) else {
+        let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        else {
             return Ok(Step::Wait);
         };
-        let Progress::Loop { items, index } = &frame.progress else { return Ok(Step::Wait) };
+        let Progress::Loop { items, index } = &frame.progress else {
+            return Ok(Step::Wait);
+        };
         let Some(item) = items.get(*index).cloned() else {
             return Ok(Step::Done(data, None));
         };

@@ -72,7 +72,10 @@ impl Work<'_> {
                 return Ok(Step::Done(input, Some(case.then)));
             }
         }
-        let default = cases.iter().find(|case| case.when.is_none()).map(|case| case.then);
+        let default = cases
+            .iter()
+            .find(|case| case.when.is_none())
+            .map(|case| case.then);
         Ok(Step::Done(input, default))
     }
 }

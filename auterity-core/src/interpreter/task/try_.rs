@@ -31,7 +31,14 @@ impl Work<'_> {
             Some(length) => Some(self.view().due(thread, length, &input)?),
             None => None,
         };
-        self.set_try(thread, TryProgress { attempt, phase: TryPhase::Trying, attempt_deadline });
+        self.set_try(
+            thread,
+            TryProgress {
+                attempt,
+                phase: TryPhase::Trying,
+                attempt_deadline,
+            },
+        );
         self.push(thread, Frame::list(body, 0, input));
         Ok(Step::Next)
     }
@@ -41,13 +48,16 @@ impl Work<'_> {
         let Some(frame) = self.state.threads.get(&thread).and_then(Thread::top_task) else {
             return Step::Wait;
         };
-        let Progress::Try(progress) = &frame.progress else { return Step::Wait };
+        let Progress::Try(progress) = &frame.progress else {
+            return Step::Wait;
+        };
         let (attempt, input) = (progress.attempt, Arc::clone(&frame.input));
         let program = self.machine.program;
         let TaskKind::Try { body, .. } = &program.task(TaskIndex(frame.task)).kind else {
             return Step::Wait;
         };
-        self.try_attempt(thread, *body, input, attempt).unwrap_or_else(Step::Fail)
+        self.try_attempt(thread, *body, input, attempt)
+            .unwrap_or_else(Step::Fail)
     }
 
     /// Takes a problem of the task's body, or gives it back.
@@ -56,8 +66,12 @@ impl Work<'_> {
         thread: u32,
         problem: Problem,
     ) -> Result<Step, Problem> {
-        let Some(catch) = self.catch_of(thread) else { return Err(problem) };
-        let Some(input) = self.top_input(thread) else { return Err(problem) };
+        let Some(catch) = self.catch_of(thread) else {
+            return Err(problem);
+        };
+        let Some(input) = self.top_input(thread) else {
+            return Err(problem);
+        };
         let error: Data = Arc::new(problem.to_value());
         let extra = [(catch.variable.as_str(), Arc::clone(&error))];
         if !problem.matches(&catch.filter) {
@@ -82,8 +96,11 @@ impl Work<'_> {
         self.close_frame(thread);
         match catch.body {
             Some(body) => {
-                if let Some(frame) =
-                    self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut)
+                if let Some(frame) = self
+                    .state
+                    .threads
+                    .get_mut(&thread)
+                    .and_then(Thread::top_task_mut)
                 {
                     frame.variables = vec![(catch.variable.clone(), error)];
                 }
@@ -107,7 +124,9 @@ impl Work<'_> {
         let Some(frame) = self.state.threads.get(&thread).and_then(Thread::top_task) else {
             return Ok(None);
         };
-        let Progress::Try(progress) = &frame.progress else { return Ok(None) };
+        let Progress::Try(progress) = &frame.progress else {
+            return Ok(None);
+        };
         let (attempt, started_at) = (progress.attempt, frame.started_at);
         if retry.attempts_max.is_some_and(|most| most < attempt) {
             return Ok(None);
@@ -150,7 +169,12 @@ impl Work<'_> {
     }
 
     fn set_try(&mut self, thread: u32, progress: TryProgress) {
-        if let Some(frame) = self.state.threads.get_mut(&thread).and_then(Thread::top_task_mut) {
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
             frame.progress = Progress::Try(progress);
         }
     }
