@@ -7,8 +7,10 @@
 //! The port is public for tests and for hosts with a database of their own, but it
 //! is not stable yet.
 
+mod memory;
 mod records;
 
+pub use memory::MemoryStore;
 pub use records::{
     Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
     DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,

@@ -1,0 +1,159 @@
+//! Events, children and cancellation.
+
+use auterity_core::store::Status;
+use serde_json::{Value, json};
+
+use super::{Fixture, PATIENCE, output};
+
+fn cloud_event(kind: &str, id: &str, data: &Value) -> Value {
+    json!({"specversion": "1.0", "id": id, "source": "https://test.example", "type": kind, "data": data})
+}
+
+async fn parked(fixture: &Fixture, rest: &str) -> auterity_core::ExecutionId {
+    fixture.deploy("listener", rest).await;
+    let id = fixture.start("listener", json!({"order": 7})).await;
+    fixture.until(id, |row| row.status == Status::Waiting).await;
+    id
+}
+
+#[tokio::test]
+async fn listener_takes_the_event_that_correlates_and_no_other() {
+    let fixture = Fixture::new().await;
+    let id = parked(
+        &fixture,
+        "do:
+- l:
+    listen:
+      to:
+        one:
+          with: { type: order.paid }
+          correlate:
+            order: { from: .data.order, expect: '${ .order }' }
+",
+    )
+    .await;
+    let publish = |id: &str, order: u32| {
+        let event = cloud_event("order.paid", id, &json!({"order": order}));
+        let (handle, scope) = (fixture.handle.clone(), fixture.scope.clone());
+        async move { handle.publish(&scope, &event).await.expect("published") }
+    };
+    assert_eq!(publish("1", 8).await, 0);
+    assert_eq!(publish("2", 7).await, 1);
+    assert_eq!(output(&fixture.end(id).await), json!([{"order": 7}]));
+}
+
+#[tokio::test]
+async fn all_waits_for_each_filter_and_a_repeated_event_counts_once() {
+    let fixture = Fixture::new().await;
+    let id = parked(
+        &fixture,
+        "do:
+- l:
+    listen:
+      to:
+        all:
+        - with: { type: a }
+        - with: { type: b }
+",
+    )
+    .await;
+    for (kind, event) in [("a", "1"), ("a", "1"), ("c", "2"), ("b", "3")] {
+        let event = cloud_event(kind, event, &json!(kind));
+        fixture.handle.publish(&fixture.scope, &event).await.expect("published");
+    }
+    assert_eq!(output(&fixture.end(id).await), json!(["a", "b"]));
+}
+
+#[tokio::test]
+async fn any_until_collects_while_the_condition_does_not_hold() {
+    let fixture = Fixture::new().await;
+    let id = parked(
+        &fixture,
+        "do:
+- l:
+    listen:
+      to:
+        any:
+        - with: { type: t, data: '${ .value > 1 }' }
+        until: length == 2
+    foreach:
+      item: reading
+      do:
+      - double: { set: { value: '${ $reading.value * 2 }' } }
+",
+    )
+    .await;
+    for value in [1, 2, 0, 3] {
+        let event = cloud_event("t", &value.to_string(), &json!({"value": value}));
+        fixture.handle.publish(&fixture.scope, &event).await.expect("published");
+    }
+    assert_eq!(output(&fixture.end(id).await), json!([{"value": 4}, {"value": 6}]));
+}
+
+#[tokio::test]
+async fn emitted_event_reaches_another_execution_of_the_same_tenant_only() {
+    let fixture = Fixture::new().await;
+    let id = parked(&fixture, "do:\n- l: { listen: { to: { one: { with: { type: ping } } } } }\n").await;
+    let other = super::scope(2);
+    let event = cloud_event("ping", "1", &json!("foreign"));
+    assert_eq!(fixture.handle.publish(&other, &event).await.expect("published"), 0);
+    let emit = "do:
+- e: { emit: { event: { with: { source: 'https://me.example', type: ping, data: { n: 1 } } } } }
+";
+    let row = fixture.complete(emit, json!({})).await;
+    assert_eq!(output(&row)["type"], "ping");
+    assert_eq!(output(&fixture.end(id).await), json!([{"n": 1}]));
+}
+
+#[tokio::test]
+async fn parent_waits_for_its_child_and_gets_output_or_error() {
+    let fixture = Fixture::new().await;
+    fixture.deploy("child", "do:\n- w: { wait: { milliseconds: 60 } }\n- s: { set: { n: '${ .n * 2 }' } }\n").await;
+    let parent = "do:
+- c: { run: { workflow: { namespace: test, name: child, version: '1.0.0', input: { n: 4 } } } }
+";
+    assert_eq!(output(&fixture.complete(parent, json!({})).await), json!({"n": 8}));
+}
+
+#[tokio::test]
+async fn failing_child_is_an_error_of_the_task_that_started_it() {
+    let fixture = Fixture::new().await;
+    fixture.deploy("child", "do:\n- r: { raise: { error: { type: 'https://x.example/e', status: 409 } } }\n").await;
+    let parent = "do:
+- t:
+    try:
+    - c: { run: { workflow: { namespace: test, name: child, version: '1.0.0' } } }
+    catch:
+      do:
+      - n: { set: { status: '${ $error.status }', at: '${ $error.instance }' } }
+";
+    let row = fixture.complete(parent, json!({})).await;
+    assert_eq!(output(&row), json!({"status": 409, "at": "/do/0/t/try/0/c"}));
+}
+
+#[tokio::test]
+async fn cancelled_execution_ends_and_takes_its_child_along() {
+    let fixture = Fixture::new().await;
+    fixture.deploy("child", "do:\n- w: { wait: { days: 1 } }\n").await;
+    fixture
+        .deploy(
+            "subject",
+            "do:\n- c: { run: { workflow: { namespace: test, name: child, version: '1.0.0' } } }\n",
+        )
+        .await;
+    let id = fixture.start("subject", json!({})).await;
+    fixture.until(id, |row| row.status == Status::Waiting).await;
+    fixture.handle.cancel(&fixture.scope, id, Some("enough".to_owned())).await.expect("asked");
+    assert_eq!(fixture.end(id).await.status, Status::Cancelled);
+    let query = auterity_core::store::ExecutionQuery {
+        workflow: Some(("test".to_owned(), "child".to_owned())),
+        limit: 10,
+        ..Default::default()
+    };
+    let children = fixture.handle.executions(&fixture.scope, &query).await.expect("listed").items;
+    assert_eq!(children.len(), 1);
+    let child = fixture.handle.wait(&fixture.scope, children[0].id, PATIENCE).await.expect("there");
+    assert_eq!(child.status, Status::Cancelled);
+    let again = fixture.handle.cancel(&fixture.scope, id, None).await.expect_err("it has ended");
+    assert_eq!(again.kind(), auterity_core::ErrorKind::Conflict);
+}
