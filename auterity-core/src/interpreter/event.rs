@@ -58,7 +58,25 @@ pub enum Event {
     Continued,
 }
 
+/// The words of all kinds of events.
+const KINDS: [&str; 8] = [
+    "execution.started",
+    "effect.completed",
+    "effect.failed",
+    "child.ended",
+    "timer.fired",
+    "cloud_event.received",
+    "execution.cancel_requested",
+    "execution.continued",
+];
+
 impl Event {
+    /// Gives the word itself if it is one of a kind of event.
+    #[must_use]
+    pub fn known_kind(word: &str) -> Option<&'static str> {
+        KINDS.into_iter().find(|known| *known == word)
+    }
+
     /// The word that the journal and the API use.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -9,6 +9,7 @@
 
 mod memory;
 mod records;
+mod sea;
 
 pub use memory::MemoryStore;
 pub use records::{
@@ -16,6 +17,7 @@ pub use records::{
     DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
     Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
 };
+pub use sea::{SeaOptions, SeaStore, Synchronous};
 
 use std::fmt;
 

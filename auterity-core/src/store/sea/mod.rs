@@ -1,0 +1,325 @@
+//! The store on SQLite and PostgreSQL.
+//!
+//! Reads that may be slow go through sea-orm with one text for both databases; the
+//! journal and the queue use each database's own way ([`sqlite`], [`postgres`]).
+
+mod batch;
+mod definitions;
+mod executions;
+mod migration;
+mod postgres;
+mod rows;
+mod sqlite;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, QueryResult, SqlxPostgresConnector,
+    SqlxSqliteConnector, Statement, Value,
+};
+use serde::{Deserialize, Serialize};
+
+use self::postgres::Postgres;
+use self::sqlite::Sqlite;
+use super::{
+    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
+    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
+    Outcome, Page, Store, Subscription,
+};
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
+
+/// How carefully SQLite writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// Every commit reaches the disk before it is acknowledged.
+    #[default]
+    Full,
+    /// A power cut may take the last commits away; the file stays sound.
+    Normal,
+}
+
+/// How to open a database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SeaOptions {
+    /// Connections for reading that are kept open.
+    pub connections_min: u32,
+    /// Connections for reading at most.
+    pub connections_max: u32,
+    /// How long one statement may take.
+    pub statement_timeout: SignedDuration,
+    /// The PostgreSQL schema that holds the engine's tables; letters, digits and `_`.
+    pub schema: String,
+    /// How carefully SQLite writes.
+    pub synchronous: Synchronous,
+}
+
+impl Default for SeaOptions {
+    fn default() -> Self {
+        Self {
+            connections_min: 1,
+            connections_max: 8,
+            statement_timeout: SignedDuration::from_secs(30),
+            schema: "auterity_engine".to_owned(),
+            synchronous: Synchronous::Full,
+        }
+    }
+}
+
+/// Keeps everything in SQLite or PostgreSQL.
+#[derive(Debug)]
+pub struct SeaStore {
+    read: DatabaseConnection,
+    /// Where statements that write go: SQLite has one connection for that.
+    write: DatabaseConnection,
+    hot: Hot,
+}
+
+/// The parts that each database does in its own way.
+#[derive(Debug)]
+enum Hot {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl SeaStore {
+    /// Opens a database by its URL: `sqlite:///path/to/file.db` (made if missing) or
+    /// `postgres://user:password@host/database`.
+    ///
+    /// # Errors
+    /// Kind [`Invalid`](ErrorKind::Invalid) for a URL of another kind or a schema name
+    /// that is no plain word, [`Unavailable`](ErrorKind::Unavailable) when the database
+    /// cannot be reached.
+    pub async fn open(url: &str, options: SeaOptions) -> Result<Self, Error> {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if options.schema.is_empty() || !options.schema.chars().all(plain) {
+            let message = "the schema name may only have letters, digits and _";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        if url.starts_with("sqlite:") {
+            let (hot, pool) = Sqlite::open(url, &options).await?;
+            let read = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+            let write = SqlxSqliteConnector::from_sqlx_sqlite_pool(hot.writer.clone());
+            return Ok(Self {
+                read,
+                write,
+                hot: Hot::Sqlite(hot),
+            });
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let (hot, pool) = Postgres::open(url, &options).await?;
+            let read = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+            return Ok(Self {
+                write: read.clone(),
+                read,
+                hot: Hot::Postgres(hot),
+            });
+        }
+        let message = "the database URL must begin with sqlite: or postgres:";
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
+
+    async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, Error> {
+        let backend = self.read.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, text, values);
+        self.read
+            .query_all_raw(statement)
+            .await
+            .map_err(|error| read_error(&error))
+    }
+
+    async fn one(&self, text: &str, values: Vec<Value>) -> Result<Option<QueryResult>, Error> {
+        let backend = self.read.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, text, values);
+        self.read
+            .query_one_raw(statement)
+            .await
+            .map_err(|error| read_error(&error))
+    }
+}
+
+#[async_trait]
+impl Store for SeaStore {
+    async fn migrate(&self) -> Result<(), Error> {
+        match &self.hot {
+            Hot::Sqlite(hot) => hot.migrate().await,
+            Hot::Postgres(hot) => hot.migrate().await,
+        }
+    }
+
+    async fn definition_put(
+        &self,
+        scope: &Scope,
+        row: DefinitionRow,
+    ) -> Result<DefinitionPut, Error> {
+        self.put_definition(scope, row).await
+    }
+
+    async fn definition_fetch(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        self.fetch_definition(scope, namespace, name, version).await
+    }
+
+    async fn definition_fetch_pinned(
+        &self,
+        tenant: TenantId,
+        hash: ProgramHash,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        self.fetch_pinned(tenant, hash).await
+    }
+
+    async fn definition_list(
+        &self,
+        scope: &Scope,
+        query: &DefinitionQuery,
+    ) -> Result<Page<DefinitionSummary>, Error> {
+        self.list_definitions(scope, query).await
+    }
+
+    async fn definition_versions(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<DefinitionVersion>, Error> {
+        self.list_versions(scope, namespace, name).await
+    }
+
+    async fn definition_delete(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        self.delete_definition(scope, namespace, name).await
+    }
+
+    async fn worker_register(
+        &self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: SignedDuration,
+    ) -> Result<Fence, Error> {
+        match &self.hot {
+            Hot::Sqlite(hot) => hot.register(name, id, now, lease).await,
+            Hot::Postgres(hot) => hot.register(name, id, lease).await,
+        }
+    }
+
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+        match &self.hot {
+            Hot::Sqlite(hot) => hot.beat(fence, request).await,
+            Hot::Postgres(hot) => hot.beat(fence, request).await,
+        }
+    }
+
+    async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
+        match &self.hot {
+            Hot::Sqlite(hot) => hot.release(fence).await,
+            Hot::Postgres(hot) => hot.release(fence).await,
+        }
+    }
+
+    async fn journal_append(
+        &self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error> {
+        batch::append(self, fence, entries).await
+    }
+
+    async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
+        self.load_executions(ids).await
+    }
+
+    async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
+        match &self.hot {
+            Hot::Sqlite(hot) => hot.inbox_put(messages).await,
+            Hot::Postgres(hot) => hot.inbox_put(messages).await,
+        }
+    }
+
+    async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error> {
+        self.fetch_inbox(ids).await
+    }
+
+    async fn subscription_match(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+    ) -> Result<Vec<Subscription>, Error> {
+        self.match_subscriptions(tenant, event_type).await
+    }
+
+    async fn execution_fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionRow>, Error> {
+        self.fetch_execution(scope, id).await
+    }
+
+    async fn execution_list(
+        &self,
+        scope: &Scope,
+        query: &ExecutionQuery,
+    ) -> Result<Page<ExecutionRow>, Error> {
+        self.list_executions(scope, query).await
+    }
+
+    async fn execution_recent(
+        &self,
+        scope: &Scope,
+        workflows: &[WorkflowRef],
+        each_max: u32,
+    ) -> Result<Vec<ExecutionRow>, Error> {
+        self.recent_executions(scope, workflows, each_max).await
+    }
+
+    async fn journal_list(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.list_journal(scope, id, after, limit).await
+    }
+
+    async fn wake_send(&self) -> Result<(), Error> {
+        match &self.hot {
+            Hot::Sqlite(_) => Ok(()),
+            Hot::Postgres(hot) => hot.wake_send().await,
+        }
+    }
+
+    async fn wake_wait(&self) -> Result<(), Error> {
+        match &self.hot {
+            Hot::Sqlite(_) => std::future::pending().await,
+            Hot::Postgres(hot) => hot.wake_wait().await,
+        }
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.read.ping().await.map_err(|error| read_error(&error))
+    }
+}
+
+/// The error of a read through sea-orm: its text goes to the log, not to clients.
+fn read_error(error: &DbErr) -> Error {
+    let kind = match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_) => {
+            ErrorKind::Unavailable
+        }
+        _ => ErrorKind::Internal,
+    };
+    Error::new(kind, "the database did not answer").with_source(error.to_string())
+}
