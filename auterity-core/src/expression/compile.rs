@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::budget::Budget;
 use super::error::{CompileError, EvaluateError, EvaluateErrorKind};
 use super::filter::{self, Filter};
+use super::guard;
+use super::meter::Session;
 use super::path::Path;
 use super::syntax::{self, Names};
 use super::variables::Variables;
@@ -66,12 +68,13 @@ impl Expression {
         budget: &Budget,
     ) -> Result<Value, EvaluateError> {
         let inner = &*self.inner;
+        let _session = Session::begin(budget, variables.now());
         let result = match &inner.kind {
             Kind::Path(path) => match path.find(input, variables) {
-                Ok(found) => filter::copy(found, budget, &inner.source),
+                Ok(found) => filter::result(found, &inner.source),
                 Err(what) => Err(EvaluateError::failed(what, &inner.source)),
             },
-            Kind::Filter(filter) => filter.evaluate(input, variables, budget, &inner.source),
+            Kind::Filter(filter) => filter.evaluate(input, variables, &inner.source),
         };
         match result {
             Err(error) if inner.loose && error.kind() == EvaluateErrorKind::Failed => {
@@ -152,7 +155,9 @@ fn compile(
 ) -> Result<(Kind, Vec<String>), CompileError> {
     let tokens = syntax::tokens(source)?;
     let term = syntax::parse(source, &tokens)?;
-    let names = Names::of(&term);
+    let path = Path::from_term(&term);
+    let main = guard::definition(filter::main(term), &mut Vec::new());
+    let names = Names::of(&main.body);
     if loose && !names.input && names.variables.is_empty() {
         // Words, numbers and dates are texts, even where jq could read them.
         return Err(CompileError::new("plain text", 0));
@@ -162,12 +167,12 @@ fn compile(
         .iter()
         .map(|name| (*name).to_owned())
         .collect();
-    let kind = match Path::from_term(&term) {
+    let kind = match path {
         Some(path) => {
             filter::check_variables(source, &names, variables)?;
             Kind::Path(path)
         }
-        None => Kind::Filter(Filter::compile(source, term, &names, variables)?),
+        None => Kind::Filter(Filter::compile(source, main, &names, variables)?),
     };
     Ok((kind, mentioned))
 }

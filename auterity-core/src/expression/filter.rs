@@ -1,27 +1,29 @@
 //! Compiles and evaluates by jaq.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
-use jaq_core::data::JustLut;
+use jaq_core::compile::Undefined;
 use jaq_core::load::parse::{Def, Term};
-use jaq_core::load::{Arena, File, Loader, span};
+use jaq_core::load::{self, Arena, File, Loader, span};
 use jaq_core::{Compiler, Ctx, Native, Vars};
-use jaq_json::{Num, Val};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
-use super::budget::{Budget, Limit};
 use super::error::{CompileError, EvaluateError};
+use super::guard;
+use super::meter;
+use super::natives::{self, Data};
 use super::syntax::Names;
+use super::value::{Error, Val, copy, from_json, to_json};
 use super::variables::Variables;
-
-type Data = JustLut<Val>;
 
 /// The definition that holds the expression; a name no one would choose.
 const MAIN: &str = "__expression__";
 
 /// Names that jq has and expressions must not use, with the reason.
-const OFF: [(&str, &str); 12] = [
+const OFF: [(&str, &str); 14] = [
     (
         "env",
         "an expression cannot read the environment; pass the value as input or secret",
@@ -29,6 +31,8 @@ const OFF: [(&str, &str); 12] = [
     ("input", "an expression has one input, which is `.`"),
     ("inputs", "an expression has one input, which is `.`"),
     ("input_filename", "an expression has no files"),
+    ("import", "an expression has no modules"),
+    ("include", "an expression has no modules"),
     (
         "debug",
         "an expression has no side effects; use a set task to keep a value",
@@ -51,25 +55,61 @@ const OFF: [(&str, &str); 12] = [
     ),
 ];
 
-static PRELUDE: LazyLock<Vec<Def<&'static str>>> = LazyLock::new(|| {
-    jaq_core::defs()
+type Key = (&'static str, usize);
+
+/// A definition of the standard library and what it calls.
+struct Known {
+    definition: Def<&'static str>,
+    calls: BTreeSet<Key>,
+}
+
+/// The standard library, guarded; a definition only calls earlier ones and natives.
+static LIBRARY: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let own = load::parse(include_str!("prelude.jq"), |parser| parser.defs()).unwrap_or_default();
+    let key = |definition: &Def<&'static str>| (definition.name, definition.args.len());
+    let native: BTreeSet<Key> = natives::all()
+        .map(|(name, arguments, _)| (name, arguments.len()))
+        .collect();
+    let mut own_by_key: HashMap<Key, Def<&'static str>> = own
+        .iter()
+        .map(|definition| (key(definition), definition.clone()))
+        .collect();
+    let replaced = jaq_core::defs()
         .chain(jaq_std::defs())
-        .chain(jaq_json::defs())
-        .filter(|definition| !is_off(definition.name))
+        .filter(|definition| !is_off(definition.name) && !native.contains(&key(definition)))
+        .map(|definition| own_by_key.remove(&key(&definition)).unwrap_or(definition))
+        .collect::<Vec<_>>();
+    let added = own
+        .into_iter()
+        .filter(|definition| own_by_key.contains_key(&key(definition)));
+    replaced
+        .into_iter()
+        .chain(added)
+        .map(|definition| {
+            let definition = guard::definition(definition, &mut Vec::new());
+            let calls = Names::of(&definition.body).calls;
+            Known { definition, calls }
+        })
         .collect()
 });
-
-fn shorten<'s>(definition: Def<&'static str>) -> Def<&'s str> {
-    definition
-}
 
 fn is_off(name: &str) -> bool {
     OFF.iter().any(|(off, _)| *off == name)
 }
 
+/// Makes the definition whose body is the expression.
+pub(super) fn main(body: Term<&str>) -> Def<&str> {
+    Def {
+        name: MAIN,
+        args: Vec::new(),
+        body,
+    }
+}
+
 /// A filter compiled by jaq.
 pub(super) struct Filter {
     compiled: jaq_core::compile::Filter<Native<Data>>,
+    /// The variables it mentions, in the order in which jaq gets them.
     globals: Vec<String>,
 }
 
@@ -79,13 +119,113 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// Bounds the evaluations on this thread until it is dropped.
-#[derive(Debug)]
-pub(super) struct Session;
+impl Filter {
+    /// Compiles the guarded main definition of `source`.
+    pub(super) fn compile(
+        source: &str,
+        main: Def<&str>,
+        names: &Names<'_>,
+        variables: &[String],
+    ) -> Result<Self, CompileError> {
+        refuse_off(source, names)?;
+        let needed = needed(names);
+        let globals: Vec<String> = variables
+            .iter()
+            .filter(|name| names.variables.contains(name.as_str()))
+            .cloned()
+            .collect();
+        let dollars: Vec<String> = globals.iter().map(|name| format!("${name}")).collect();
+        let library = LIBRARY
+            .iter()
+            .map(|known| &known.definition)
+            .filter(|known| needed.contains(&(known.name, known.args.len())))
+            .cloned()
+            .map(shorten);
+        let arena = Arena::default();
+        let call = File {
+            code: MAIN,
+            path: (),
+        };
+        let modules = Loader::new(library.chain([main]))
+            .load(&arena, call)
+            .map_err(|_| CompileError::new("not an expression", 0))?;
+        let functions = natives::all()
+            .filter(|(name, arguments, _)| needed.contains(&(*name, arguments.len())))
+            .map(|(name, arguments, native)| -> (&str, _, _) { (name, arguments, native) });
+        let compiled = Compiler::default()
+            .with_global_vars(dollars.iter().map(String::as_str))
+            .with_funs(functions)
+            .compile(modules)
+            .map_err(|mistakes| {
+                let mut all = mistakes.into_iter().flat_map(|(_, found)| found);
+                match all.next() {
+                    Some((name, kind)) => undefined(source, name, &kind, variables),
+                    None => CompileError::new("not an expression", 0),
+                }
+            })?;
+        Ok(Self { compiled, globals })
+    }
 
-impl Session {
-    pub(super) fn begin(_budget: &Budget) -> Self {
-        Self
+    /// Evaluates within the session of the meter that has begun.
+    pub(super) fn evaluate(
+        &self,
+        input: &Value,
+        variables: &Variables,
+        source: &str,
+    ) -> Result<Value, EvaluateError> {
+        // The filters of jaq do not panic as far as known; this is the last belt.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.results(input, variables)));
+        let results = match (meter::spent(), outcome) {
+            (Some(limit), _) => return Err(EvaluateError::budget(limit, source)),
+            (None, Ok(Ok(results))) => results,
+            (None, Ok(Err(what))) => return Err(EvaluateError::failed(what, source)),
+            (None, Err(_)) => {
+                return Err(EvaluateError::failed("a fault of the interpreter", source));
+            }
+        };
+        let mut results = results;
+        Ok(match results.len() {
+            0 | 1 => results.pop().unwrap_or_default(),
+            _ => Value::Array(results),
+        })
+    }
+
+    fn results(&self, input: &Value, variables: &Variables) -> Result<Vec<Value>, String> {
+        let global = |name: &String| variables.get(name).map_or(Val::Null, |v| from_json(v, 0));
+        let globals: Vec<Val> = self.globals.iter().map(global).collect();
+        let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(globals));
+        let input = from_json(input, 0);
+        let mut results = Vec::new();
+        for result in self.compiled.id.run((context, input)) {
+            if meter::spent().is_some() {
+                break;
+            }
+            match result {
+                Ok(value) => match to_json(&value) {
+                    Some(value) => results.push(value),
+                    None => break,
+                },
+                Err(exception) => {
+                    return Err(match exception.get_err() {
+                        Ok(error) => describe(error),
+                        Err(_) => "stopped".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Gives what a path found as a result.
+pub(super) fn result(found: Option<&Value>, source: &str) -> Result<Value, EvaluateError> {
+    let copied = found.map_or(Some(Value::Null), |value| copy(value, 0));
+    match (copied, meter::spent()) {
+        (Some(value), None) => Ok(value),
+        (_, limit) => {
+            let limit = limit.unwrap_or(super::budget::Limit::Output);
+            Err(EvaluateError::budget(limit, source))
+        }
     }
 }
 
@@ -95,16 +235,80 @@ pub(super) fn check_variables(
     names: &Names<'_>,
     variables: &[String],
 ) -> Result<(), CompileError> {
-    for name in &names.variables {
-        if !variables.iter().any(|known| known == name) {
-            return Err(unknown_variable(source, name, variables));
+    let unknown = |name: &&&str| !variables.iter().any(|known| known == **name);
+    match names.variables.iter().find(unknown) {
+        Some(name) => Err(unknown_variable(source, name, variables)),
+        None => Ok(()),
+    }
+}
+
+fn shorten<'s>(definition: Def<&'static str>) -> Def<&'s str> {
+    definition
+}
+
+/// Gives every definition and native that the names lead to.
+fn needed(names: &Names<'_>) -> BTreeSet<(&'static str, usize)> {
+    let mut needed = BTreeSet::new();
+    let mut wanted: BTreeSet<(&str, usize)> = names.calls.clone();
+    // The guard of the library's own definitions.
+    wanted.insert((guard::CALL, 0));
+    while let Some(next) = wanted.pop_first() {
+        for known in LIBRARY.iter() {
+            let key = (known.definition.name, known.definition.args.len());
+            if key == next && needed.insert(key) {
+                wanted.extend(known.calls.iter().filter(|call| !needed.contains(*call)));
+            }
+        }
+        for key in NATIVE_KEYS.iter().filter(|key| **key == next) {
+            needed.insert(*key);
+        }
+    }
+    needed
+}
+
+static NATIVE_KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    natives::all()
+        .map(|(name, arguments, _)| (name, arguments.len()))
+        .collect()
+});
+
+fn refuse_off(source: &str, names: &Names<'_>) -> Result<(), CompileError> {
+    for (name, _) in &names.calls {
+        if let Some((_, reason)) = OFF.iter().find(|(off, _)| off == name) {
+            let mistake = CompileError::new(format!("{name} is off"), offset(source, name));
+            return Err(mistake.with_hint(*reason));
+        }
+        if *name == MAIN {
+            return Err(undefined(source, name, &Undefined::Filter(0), &[]));
         }
     }
     Ok(())
 }
 
+fn undefined(source: &str, name: &str, kind: &Undefined, variables: &[String]) -> CompileError {
+    let place = offset(source, name);
+    match kind {
+        Undefined::Var => {
+            unknown_variable(source, name.strip_prefix('$').unwrap_or(name), variables)
+        }
+        Undefined::Filter(arity) => {
+            let mistake = CompileError::new(format!("unknown function {name}/{arity}"), place);
+            let library = LIBRARY.iter().map(|known| known.definition.name);
+            let mut names = library.chain(NATIVE_KEYS.iter().map(|(name, _)| *name));
+            if names.any(|known| known == name) {
+                mistake.with_hint("it exists with another number of arguments")
+            } else {
+                mistake
+            }
+        }
+        other => CompileError::new(format!("unknown {} {name}", other.as_str()), place),
+    }
+}
+
 fn unknown_variable(source: &str, name: &str, variables: &[String]) -> CompileError {
-    let mistake = CompileError::new(format!("unknown variable ${name}"), offset(source, name));
+    // The name's slice begins after the `$`.
+    let place = offset(source, name).saturating_sub(1);
+    let mistake = CompileError::new(format!("unknown variable ${name}"), place);
     match (name, variables) {
         ("ENV", _) => mistake.with_hint("an expression cannot read the environment"),
         (_, []) => mistake.with_hint("no variable is in scope here"),
@@ -114,8 +318,8 @@ fn unknown_variable(source: &str, name: &str, variables: &[String]) -> CompileEr
 
 /// Gives a name's place, if it is a slice of the source.
 fn offset(source: &str, name: &str) -> usize {
-    let begin = source.as_ptr() as usize;
-    let at = name.as_ptr() as usize;
+    let begin = source.as_ptr().addr();
+    let at = name.as_ptr().addr();
     if (begin..=begin + source.len()).contains(&at) {
         span(source, name).start
     } else {
@@ -123,178 +327,13 @@ fn offset(source: &str, name: &str) -> usize {
     }
 }
 
-impl Filter {
-    pub(super) fn compile(
-        source: &str,
-        term: Term<&str>,
-        names: &Names<'_>,
-        variables: &[String],
-    ) -> Result<Self, CompileError> {
-        for (name, _) in &names.calls {
-            if let Some((_, reason)) = OFF.iter().find(|(off, _)| off == name) {
-                let mistake = CompileError::new(format!("{name} is off"), offset(source, name));
-                return Err(mistake.with_hint(*reason));
-            }
-        }
-        let globals: Vec<String> = variables.iter().map(|name| format!("${name}")).collect();
-        let main = Def {
-            name: MAIN,
-            args: Vec::new(),
-            body: term,
-        };
-        let arena = Arena::default();
-        let loader = Loader::new(PRELUDE.iter().cloned().map(shorten).chain([main]));
-        let file = File {
-            code: MAIN,
-            path: (),
-        };
-        let modules = loader
-            .load(&arena, file)
-            .map_err(|_| CompileError::new("not an expression", 0))?;
-        let functions = jaq_core::funs()
-            .chain(jaq_std::funs())
-            .chain(jaq_json::funs())
-            .filter(|(name, _, _)| !is_off(name))
-            .map(|(name, arguments, run)| -> (&str, _, _) { (name, arguments, run) });
-        let compiled = Compiler::default()
-            .with_global_vars(globals.iter().map(String::as_str))
-            .with_funs(functions)
-            .compile(modules)
-            .map_err(|mistakes| {
-                let first = mistakes.into_iter().flat_map(|(_, found)| found).next();
-                match first {
-                    Some((name, jaq_core::compile::Undefined::Var)) => {
-                        let name = name.strip_prefix('$').unwrap_or(name);
-                        unknown_variable(source, name, variables)
-                    }
-                    Some((name, kind)) => CompileError::new(
-                        format!("unknown {} {name}", kind.as_str()),
-                        offset(source, name),
-                    ),
-                    None => CompileError::new("not an expression", 0),
-                }
-            })?;
-        Ok(Self {
-            compiled,
-            globals: variables.to_vec(),
-        })
-    }
-
-    pub(super) fn evaluate(
-        &self,
-        input: &Value,
-        variables: &Variables,
-        budget: &Budget,
-        source: &str,
-    ) -> Result<Value, EvaluateError> {
-        let globals: Vec<Val> = self
-            .globals
-            .iter()
-            .map(|name| variables.get(name).map_or(Val::Null, from_json))
-            .collect();
-        let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(globals));
-        let mut left = budget.output_bytes_max;
-        let mut results = Vec::new();
-        for result in self.compiled.id.run((context, from_json(input))) {
-            let value = result.map_err(|_| {
-                EvaluateError::failed("the expression does not fit the data", source)
-            })?;
-            let value = to_json(&value).map_err(|what| EvaluateError::failed(what, source))?;
-            charge(&value, &mut left).map_err(|()| EvaluateError::budget(Limit::Output, source))?;
-            results.push(value);
-        }
-        Ok(match results.len() {
-            0 | 1 => results.pop().unwrap_or_default(),
-            _ => Value::Array(results),
-        })
-    }
-}
-
-/// Copies what a path found.
-pub(super) fn copy(
-    found: Option<&Value>,
-    budget: &Budget,
-    source: &str,
-) -> Result<Value, EvaluateError> {
-    let Some(value) = found else {
-        return Ok(Value::Null);
-    };
-    charge(value, &mut budget.output_bytes_max.clone())
-        .map_err(|()| EvaluateError::budget(Limit::Output, source))?;
-    Ok(value.clone())
-}
-
-fn charge(value: &Value, left: &mut usize) -> Result<(), ()> {
-    let own = match value {
-        Value::Null | Value::Bool(_) => 5,
-        Value::Number(_) => 8,
-        Value::String(text) => 2 + text.len(),
-        Value::Array(items) => {
-            for item in items {
-                charge(item, left)?;
-            }
-            2 + items.len()
-        }
-        Value::Object(entries) => {
-            for (key, item) in entries {
-                charge(item, left)?;
-                *left = left.checked_sub(key.len() + 4).ok_or(())?;
-            }
-            2
-        }
-    };
-    *left = left.checked_sub(own).ok_or(())?;
-    Ok(())
-}
-
-fn from_json(value: &Value) -> Val {
-    match value {
-        Value::Null => Val::Null,
-        Value::Bool(value) => Val::Bool(*value),
-        Value::Number(number) => Val::Num(match (number.as_i64(), number.as_u64()) {
-            (Some(number), _) => Num::from_integral(number),
-            (None, Some(number)) => Num::from_integral(number),
-            (None, None) => Num::Float(number.as_f64().unwrap_or(f64::NAN)),
-        }),
-        Value::String(text) => Val::utf8_str(text.clone()),
-        Value::Array(items) => items.iter().map(from_json).collect(),
-        Value::Object(entries) => Val::obj(
-            entries
-                .iter()
-                .map(|(key, item)| (Val::utf8_str(key.clone()), from_json(item)))
-                .collect(),
+/// Says what jq's error says, without any value of the data.
+fn describe(error: Error) -> String {
+    match error.into_val() {
+        Val::Text(text) if text.public => text.text.clone(),
+        other => format!(
+            "the expression raised an error with a {} as value",
+            other.type_name()
         ),
     }
-}
-
-fn to_json(value: &Val) -> Result<Value, &'static str> {
-    Ok(match value {
-        Val::Null => Value::Null,
-        Val::Bool(value) => Value::Bool(*value),
-        Val::Num(number) => {
-            let text = number.to_string();
-            match (text.parse::<i64>(), text.parse::<u64>()) {
-                (Ok(number), _) => number.into(),
-                (_, Ok(number)) => number.into(),
-                _ => text
-                    .parse()
-                    .ok()
-                    .and_then(Number::from_f64)
-                    .map_or(Value::Null, Value::Number),
-            }
-        }
-        Val::BStr(_) => return Err("a byte string is not JSON"),
-        Val::TStr(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
-        Val::Arr(items) => Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
-        Val::Obj(entries) => {
-            let mut object = Map::new();
-            for (key, item) in entries.iter() {
-                let Val::TStr(key) = key else {
-                    return Err("an object key is not a string");
-                };
-                object.insert(String::from_utf8_lossy(key).into_owned(), to_json(item)?);
-            }
-            Value::Object(object)
-        }
-    })
 }

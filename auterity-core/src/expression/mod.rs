@@ -10,9 +10,13 @@ mod compile;
 pub mod duration;
 mod error;
 mod filter;
+mod guard;
+mod meter;
+mod natives;
 mod path;
 mod syntax;
 mod template;
+mod value;
 mod variables;
 
 pub use budget::{Budget, Limit};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jaq_core::load::lex::{self, Lexer, StrPart, Token};
+use jaq_core::load::lex::{self, Lexer, StrPart, Tok, Token};
 use jaq_core::load::parse::{BinaryOp, Parser, Pattern, Term};
 use jaq_core::load::span;
 use jaq_core::path::Part;
@@ -12,7 +12,16 @@ use super::error::CompileError;
 /// How long an expression may be.
 pub(super) const SOURCE_BYTES_MAX: usize = 16 * 1024;
 /// How deeply brackets and interpolations may be nested.
-const NESTING_MAX: usize = 64;
+const NESTING_MAX: usize = 48;
+/// How deep the parsed term may be, since the interpreter recurses into it.
+const DEPTH_MAX: usize = 128;
+/// How many tokens there may be.
+const TOKENS_MAX: usize = 4_096;
+/// The words that make a term deeper, as operators do.
+const NESTING_WORDS: [&str; 14] = [
+    "and", "as", "break", "catch", "def", "elif", "else", "foreach", "if", "label", "or", "reduce",
+    "then", "try",
+];
 
 /// Parses a source after bounding what the parser has to recurse into.
 pub(super) fn tokens(source: &str) -> Result<Vec<Token<&str>>, CompileError> {
@@ -21,14 +30,49 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token<&str>>, CompileError> {
         return Err(CompileError::new(message, SOURCE_BYTES_MAX));
     }
     nesting(source)?;
-    Lexer::new(source).lex().map_err(|mistakes| {
-        let (expected, found) = mistakes
-            .into_iter()
-            .next()
-            .unwrap_or((lex::Expect::Token, source));
+    let tokens = Lexer::new(source).lex().map_err(|mistakes| {
+        let first = mistakes.into_iter().next();
+        let (expected, found) = first.unwrap_or((lex::Expect::Token, source));
         let offset = span(source, found).start;
         CompileError::new(format!("expected {} here", expected.as_str()), offset)
-    })
+    })?;
+    let mut count = 0;
+    let depth = depth_bound(&tokens, false, &mut count);
+    if DEPTH_MAX < depth || TOKENS_MAX < count {
+        let mistake = CompileError::new("the expression is too complex", 0);
+        return Err(mistake.with_hint("split it over several tasks or named definitions"));
+    }
+    Ok(tokens)
+}
+
+/// Gives how deep the term of these tokens can be at most, lists by comma aside,
+/// before the parser recurses into it.
+fn depth_bound(tokens: &[Token<&str>], object: bool, count: &mut usize) -> usize {
+    let mut inner = 0;
+    let mut current = 0;
+    let mut most = 0;
+    for Token(text, kind) in tokens {
+        *count += 1;
+        match kind {
+            Tok::Block(tokens) => {
+                inner = inner.max(1 + depth_bound(tokens, text.starts_with('{'), count));
+            }
+            Tok::Str(pieces) => {
+                for piece in pieces {
+                    if let StrPart::Term(Token(_, Tok::Block(tokens))) = piece {
+                        inner = inner.max(1 + depth_bound(tokens, false, count));
+                    }
+                }
+            }
+            Tok::Sym if *text == ";" || (object && *text == ",") => current = 0,
+            Tok::Sym if matches!(*text, "," | ":" | "?" | ".") || text.starts_with('.') => {}
+            Tok::Sym => current += 1,
+            Tok::Word if NESTING_WORDS.contains(text) => current += 1,
+            Tok::Word | Tok::Var | Tok::Fmt | Tok::Num => {}
+        }
+        most = most.max(current);
+    }
+    most + inner
 }
 
 /// Parses tokens of `source` as one expression.

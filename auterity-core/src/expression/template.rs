@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::budget::Budget;
 use super::compile::{Expression, expression_text};
 use super::error::{CompileError, EvaluateError};
-use super::filter;
+use super::meter::Session;
 use super::variables::Variables;
 
 /// How a template tells expressions from plain text.
@@ -63,7 +63,7 @@ impl Template {
         variables: &Variables,
         budget: &Budget,
     ) -> Result<Value, EvaluateError> {
-        let _session = filter::Session::begin(budget);
+        let _session = Session::begin(budget, variables.now());
         self.fill(input, variables, budget)
     }
 

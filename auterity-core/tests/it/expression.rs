@@ -43,7 +43,7 @@ fn expressions_give_values() {
 #[test]
 fn mistakes_have_a_place() {
     let compile = |source: &str| Expression::compile(source, &[]).expect_err(source);
-    assert_eq!(compile("${ .a + $who }").offset, 9);
+    assert_eq!(compile("${ .a + $who }").offset, 8);
     assert_eq!(compile(".a | frobnicate(1)").offset, 5);
     assert_eq!(compile("1 +").offset, 3);
     for source in [
@@ -94,5 +94,448 @@ fn durations_are_read() {
     }
     for text in ["", "P", "PT", "1h", "P1S", "PT1D", "-P1D", "P1.5Y", "PT1.S"] {
         duration::parse(text).expect_err(text);
+    }
+}
+
+/// Evaluates on a thread with the stack of a tokio worker.
+fn budget_kind(source: &str, input: &Value) -> Option<EvaluateErrorKind> {
+    let (source, input) = (source.to_owned(), input.clone());
+    let evaluate = move || {
+        let expression = Expression::compile(&source, &[])
+            .unwrap_or_else(|mistake| panic!("{source}: {mistake}"));
+        let started = std::time::Instant::now();
+        let result = expression.evaluate(&input, &Variables::default(), &Budget::default());
+        println!(
+            "{:>8.1} ms  {source}",
+            started.elapsed().as_secs_f64() * 1e3
+        );
+        match result {
+            Ok(_) => None,
+            Err(error) => {
+                println!("             {error}");
+                Some(error.kind())
+            }
+        }
+    };
+    let builder = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+    let thread = builder.spawn(evaluate).expect("starts");
+    thread.join().expect("does not panic")
+}
+
+#[test]
+fn hostile_expressions_are_refused() {
+    let mut wrong = Vec::new();
+    for source in HOSTILE {
+        match budget_kind(source, &json!({"a": [1, 2, 3]})) {
+            Some(EvaluateErrorKind::Budget(_)) => {}
+            other => wrong.push((source, other)),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+const HOSTILE: &[&str] = &[
+    "def f: f; f",
+    "def f: [f]; f",
+    "def f: f | f; f",
+    "def f: f, f; f",
+    "def f: 1 + f; f",
+    "def f: {a: f}; f",
+    "def f: try f catch f; f",
+    "def f: try error(\"x\") catch f; f",
+    "def f: (f)?; f",
+    "def f(g): f(g | g); f(.)",
+    "def f(g): f(g | .); f(.)",
+    "def f(g): g | f(g); f(.)",
+    "def f(g): def h: f(g | .); h; f(.)",
+    "def f(g): f(f(g)); f(.)",
+    "def f($x): f($x + 1); f(0)",
+    "def f: def g: f, g; g; f",
+    "def f: reduce f as $x (0; f); f",
+    "def f: .[f]; f",
+    "def f: \"\\(f)\"; f",
+    "def f: f as $x | f; f",
+    "def f: if f then f else f end; f",
+    "def f: label $out | f | break $out; f",
+    "def f: -f; f",
+    "def f: f // f; f",
+    "def f: first(f); f",
+    "def f: limit(1; f); f",
+    "def f: [f] | sort_by(f); f",
+    "[range(1e12)]",
+    "last(range(1e12))",
+    "last(range(0; 1e12; 1e-9))",
+    "[range(0; 1; 0)]",
+    "range(1e12)?",
+    "last(try range(1e12) catch .)",
+    "repeat(1)",
+    "last(repeat(1))",
+    "[limit(1e9; repeat(\"x\"))]",
+    "first(repeat(empty))",
+    "isempty(repeat(empty))",
+    "skip(1e12; repeat(1))",
+    "nth(1e12; repeat(1))",
+    "\"x\" * 1e9",
+    "\"x\" * 1e300",
+    "reduce range(1e12) as $i (0; . + 1)",
+    "foreach range(1e12) as $i (0; . + 1; empty)",
+    "last(foreach range(1e12) as $i (0; . + 1))",
+    "reduce range(60) as $i (\"a\"; . + .)",
+    "reduce range(60) as $i ([1]; . + .)",
+    "reduce range(60) as $i ([1]; [., .])",
+    "reduce range(60) as $i ({}; {a: ., b: .})",
+    "reduce range(60) as $i ([1]; [.[] | (., .)])",
+    "reduce range(60) as $i (1; [., .]) == (reduce range(60) as $i (1; [., .]))",
+    "reduce range(100000) as $i (0; [.])",
+    "reduce range(100000) as $i (0; {a: .})",
+    "reduce range(100) as $i (\"\\\\\"; tojson)",
+    "reduce range(100) as $i (\"\\\"\"; tojson)",
+    "until(false; .)",
+    "while(true; .)",
+    "last(while(true; .))",
+    "recurse(.)",
+    "last(recurse(.; true))",
+    "[.] | until(false; . + .)",
+    "null | .[1e9] = 1",
+    "[range(1000)] | combinations(100)",
+    "[[range(100)], [range(100)], [range(100)], [range(100)]] | last(combinations)",
+    "[range(3000)] | last(.[] as $a | .[] as $b | $a)",
+    "[range(1000)] | map([range(1000)]) | flatten | sort",
+    "[range(100000)] | map(tostring) | join(\",\") | [limit(100; repeat(.))] | join(\",\")",
+    "[limit(400000; repeat(65))] | implode | . * 1000",
+    "\"a\" * 30000 | [limit(30000; repeat(.))] | sort | unique",
+    "last((((((((((((((((((((1,1)|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1))|(1,1)|(1,1)|(1,1)|(1,1)|(1,1))",
+    "last((.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.)|(.,.))",
+    "def f(g): g | g; f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(f(.))))))))))))))))))))))",
+    "\"a\" * 30000 | [match(\".*[^a]|a\"; \"g\")]",
+    "[range(5000)] | map(tostring as $n | \"x\" | test(\"(a|b|\\($n))+\"))",
+    "[paths(..)] | last(repeat(.))",
+    "path(repeat(.))",
+    "last(path(..) | repeat(1))",
+    ".a |= last(repeat(.))",
+    "last(repeat(.) |= .)",
+    "[range(100000)] | to_entries | from_entries",
+    "walk(last(repeat(.)))",
+    "[range(300000)]",
+    "\"x\" * 5000000",
+    "reduce range(1e12) as $i ({}; .[$i | tostring] = $i)",
+    "reduce range(1e12) as $i ([]; .[$i] = $i)",
+    "[limit(1e12; range(1e12))] | length",
+    "label $f | range(1e12) | if . < 0 then break $f else empty end",
+    "any(repeat(false); .)",
+    "all(repeat(true); .)",
+    "add(repeat(1))",
+    "first(range(1e12) | select(. < 0))",
+    "limit(3; repeat(empty))",
+    "\"a,b\" | last(repeat(sub(\",\"; \";\")))",
+    "ltrimstr(\"x\") | last(repeat(.))",
+    "@json \"\\(repeat(1))\"",
+    "[.[]?, 1] | last(repeat(group_by(.)))",
+];
+
+#[test]
+fn hostile_but_finite_expressions_end() {
+    for (source, expected) in [
+        (
+            "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\" | test(\"(a+)+$\")",
+            json!(false),
+        ),
+        ("[limit(5; repeat(1))]", json!([1, 1, 1, 1, 1])),
+        ("[range(5)] | map(select(. > 2))", json!([3, 4])),
+        (
+            "def f(g): if . < 100 then g | f(g) else . end; 0 | f(. + 1)",
+            json!(100),
+        ),
+        ("[range(10000)] | length", json!(10_000)),
+        (
+            "reduce range(10000) as $i ({}; .[$i | tostring] = $i) | length",
+            json!(10_000),
+        ),
+        (
+            "reduce range(10000) as $i ([]; . + [$i]) | length",
+            json!(10_000),
+        ),
+        (
+            "reduce range(10000) as $i (\"\"; . + \"x\") | length",
+            json!(10_000),
+        ),
+        ("1e1000 | isinfinite", json!(true)),
+        ("[1, 1e400]", json!([1, f64::MAX])),
+        ("nan", json!(null)),
+    ] {
+        assert_eq!(evaluate(source, &json!(null)), expected, "{source}");
+    }
+}
+
+/// Filters that must give what jaq gives over its own values.
+const AGREED: &[&str] = &[
+    ".",
+    ".a",
+    ".a.b",
+    ".[]?",
+    "..",
+    "[..]",
+    "keys?",
+    "length?",
+    "type",
+    "to_entries?",
+    "[paths]",
+    "map(.)?",
+    "map_values(.)?",
+    "add?",
+    "any?",
+    "all?",
+    "flatten?",
+    "reverse?",
+    "sort?",
+    "unique?",
+    "group_by(.)?",
+    "min?",
+    "max?",
+    "min_by(.)?",
+    "tojson",
+    "[tojson | fromjson]",
+    "[.[]?] | sort",
+    "[.[]?] | group_by(type)",
+    "[.[]?] | unique_by(type)",
+    ". == .",
+    ". < 1",
+    "[.] | contains([1])",
+    "del(.[])?",
+    "(.[] |= 1)?",
+    "(.. |= .)",
+    "[limit(2; .[]?)]",
+    "[first(.[]?)]",
+    "[skip(1; .[]?)]",
+    "[.[]?] | first",
+    "reduce .[]? as $x (0; . + 1)",
+    "[foreach .[]? as $x (0; . + 1)]",
+    "tostring",
+    "[.[]? | tostring]",
+    ". as {a: $x} | $x",
+    "try error catch .",
+    "explode?",
+    "ascii_downcase?",
+    "split(\"a\")?",
+    "split(\"a\"; \"g\")?",
+    "test(\"a\")?",
+    "[scan(\"[a-z]\")?]",
+    "capture(\"(?<x>[a-z])\")?",
+    "sub(\"a\"; \"b\")?",
+    "gsub(\"[a-z]\"; \"<\\(.)>\")?",
+    "startswith(\"a\")?",
+    "@base64?",
+    "@uri?",
+    "@html?",
+    "@sh?",
+    "@text",
+    "@json",
+    "walk(.)",
+    "[recurse]",
+    "[getpath([\"a\", \"b\"])?]",
+    "[.[]?] | combinations?",
+    "if . then 1 else 2 end",
+    ".a // 7",
+    "[.[]? // 7]",
+    "not",
+    "[splits(\"a\")?]",
+    "[.[]? | numbers]",
+    "[.[]? | strings]",
+    "paths(type == \"number\")",
+    "[path(..)]",
+    "pick(.a)?",
+    "label $f | 1, break $f, 2",
+    "isempty(.[]?)",
+    "[.[]? | select(. != null)]",
+    "floor?",
+    "(. + 1)?",
+    "(. - 1)?",
+    "(. * 2)?",
+    "(-.)?",
+    "(. + .)?",
+    "(. * .)?",
+    "(. - .)?",
+    "utf8bytelength?",
+    "trim?",
+    "[match(\"[a-z]\"; \"g\")?.offset]",
+    "todate?",
+    "gmtime?",
+    "(gmtime | mktime)?",
+    "strftime(\"%Y-%m-%dT%H:%M:%SZ\")?",
+    "fromdate?",
+    "bsearch(1)?",
+];
+
+#[test]
+fn filters_agree_with_jaq() {
+    let inputs = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-3),
+        json!(2.5),
+        json!(1_700_000_000),
+        json!(""),
+        json!("aXbä☃a"),
+        json!("12"),
+        json!("2024-02-29T12:00:00Z"),
+        json!([]),
+        json!([1, 2, 3]),
+        json!([3, "a", null, [1], {"a": 1}, false, 2.5]),
+        json!([[1, 2], [3]]),
+        json!({}),
+        json!({"a": {"b": [1, {"c": null}]}, "Z": "x"}),
+        json!({"a": "q", "b": 2}),
+        json!([{"key": "k", "value": 1}]),
+        json!([{"a": 2, "b": 1}, {"a": 1}, {"a": 2}]),
+    ];
+    let mut differences = Vec::new();
+    for source in AGREED {
+        let ours = Expression::compile(&format!("[{source}]"), &[])
+            .unwrap_or_else(|mistake| panic!("{source}: {mistake}"));
+        let theirs = jaq(&format!("[{source}]"));
+        for input in &inputs {
+            let ours = ours.evaluate(input, &Variables::default(), &Budget::default());
+            let theirs = theirs(input);
+            let same = match (&ours, &theirs) {
+                (Ok(ours), Some(theirs)) => alike(ours, theirs),
+                (Err(error), None) => error.kind() == EvaluateErrorKind::Failed,
+                _ => false,
+            };
+            if !same {
+                differences.push(format!("{input} | {source}: {ours:?}, jaq: {theirs:?}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Gives what evaluates a filter by jaq with its own values; none where it fails.
+fn jaq(source: &str) -> impl Fn(&Value) -> Option<Value> + use<> {
+    use jaq_core::data::JustLut;
+    use jaq_core::load::{Arena, File, Loader};
+    use jaq_core::{Compiler, Ctx, Vars};
+    use jaq_json::{Val, read};
+
+    let arena = Arena::default();
+    let definitions = jaq_core::defs()
+        .chain(jaq_std::defs())
+        .chain(jaq_json::defs());
+    let file = File {
+        code: source,
+        path: (),
+    };
+    let modules = Loader::new(definitions).load(&arena, file);
+    let functions = jaq_core::funs()
+        .chain(jaq_std::funs())
+        .chain(jaq_json::funs());
+    let filter = Compiler::default()
+        .with_funs(functions)
+        .compile(modules.unwrap_or_else(|_| panic!("{source} is valid")))
+        .unwrap_or_else(|_| panic!("{source} is valid"));
+    move |input| {
+        let input = read::parse_single(input.to_string().as_bytes()).expect("JSON");
+        let context = Ctx::<JustLut<Val>>::new(&filter.lut, Vars::new([]));
+        let output = filter.id.run((context, input)).next()?.ok()?;
+        serde_json::from_str(&output.to_string()).ok()
+    }
+}
+
+/// Compares with numbers by value: jaq writes 2.0 where jq writes 2.
+fn alike(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| alike(l, r))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            let keys = left.keys().eq(right.keys());
+            keys && left.values().zip(right.values()).all(|(l, r)| alike(l, r))
+        }
+        _ => left == right,
+    }
+}
+
+/// Where jaq differs from jq, jq counts.
+#[test]
+fn filters_do_as_jq() {
+    for (source, input, expected) in [
+        ("del(.a)", json!(null), json!(null)),
+        (".a = 1", json!(null), json!({"a": 1})),
+        (
+            ".a.b[2] |= 5",
+            json!(null),
+            json!({"a": {"b": [null, null, 5]}}),
+        ),
+        (".[1:]", json!(null), json!(null)),
+        ("ltrimstr(\"x\")", json!(1), json!(1)),
+        ("sub(\"(?<y>.)\"; \"\\(.y)!\")", json!("ab"), json!("a!b")),
+        (
+            "to_entries",
+            json!({"b": 1, "a": 2}),
+            json!([{"key": "b", "value": 1}, {"key": "a", "value": 2}]),
+        ),
+        (
+            "[.[] | {name: .k, value: .v}] | from_entries",
+            json!([{"k": "x", "v": 1}]),
+            json!({"x": 1}),
+        ),
+        (
+            "join(\",\")",
+            json!([1, null, "a", true]),
+            json!("1,,a,true"),
+        ),
+        (". / 2", json!(10), json!(5)),
+        ("\"\\(. / 2)\"", json!(10), json!("5")),
+        (". * 2", json!(2.5), json!(5)),
+        ("-7 % 3", json!(null), json!(-1)),
+        ("5.9 % 3", json!(null), json!(2)),
+        ("pow(2; 10)", json!(null), json!(1024)),
+        (".[1.7]", json!([1, 2, 3]), json!(2)),
+        ("@csv", json!(["a\"b", 1, null]), json!("\"a\"\"b\",1,")),
+        ("@tsv", json!(["a\tb", 1, null]), json!("a\\tb\t1\t")),
+        ("tonumber", json!(" -1.5e3"), json!(-1500.0)),
+        ("index(\",\"), rindex(\",\")", json!("ä,b,c"), json!([1, 3])),
+        (
+            "transpose",
+            json!([[1, 2], [3]]),
+            json!([[1, 3], [2, null]]),
+        ),
+        ("[limit(3; .[])]", json!([1, 2, 3, 4]), json!([1, 2, 3])),
+        ("try error catch .", json!({"code": 7}), json!({"code": 7})),
+        ("try error(\"no\") catch .", json!(null), json!("no")),
+        ("now | todate", json!(null), json!("1970-01-01T00:00:00Z")),
+        (
+            "\"10:20\" | strptime(\"%H:%M\")? // \"incomplete\"",
+            json!(null),
+            json!("incomplete"),
+        ),
+        (
+            "\"2015-03-05T23:51:47Z\" | strptime(\"%Y-%m-%dT%H:%M:%SZ\") | mktime",
+            json!(null),
+            json!(1_425_599_507),
+        ),
+        ("18446744073709551615", json!(null), json!(u64::MAX)),
+        (". + 1", json!(u64::MAX - 1), json!(u64::MAX)),
+        (". - 1", json!(i64::MIN + 1), json!(i64::MIN)),
+        (
+            "[.[] | . == 9007199254740993]",
+            json!([9_007_199_254_740_993_i64, 9_007_199_254_740_992_i64]),
+            json!([true, false]),
+        ),
+        (
+            "ascii_downcase, explode, (explode | implode)",
+            json!("Aä"),
+            json!(["aä", [65, 228], "Aä"]),
+        ),
+        (
+            "[match(\"b(x)?\"; \"g\").captures[0].string]",
+            json!("abbx"),
+            json!([null, "x"]),
+        ),
+        ("{a: 1} * {a: {b: 2}}", json!(null), json!({"a": {"b": 2}})),
+        ("\"ab\" * 2, \"ab\" * 0", json!(null), json!(["abab", null])),
+    ] {
+        assert_eq!(evaluate(source, &input), expected, "{source}");
     }
 }
