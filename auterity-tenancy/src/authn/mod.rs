@@ -1,0 +1,17 @@
+//! Who somebody is: passwords, access tokens, login sessions.
+
+mod identity;
+mod input;
+mod keys;
+mod key_file;
+mod options;
+mod password;
+mod session;
+mod throttle;
+mod token;
+
+pub use identity::{Identity, Me, SignedIn, Tenant, User};
+pub use input::{SignIn, SignUp};
+pub use keys::{Jwk, Jwks, KeyRing};
+pub use options::{HashingOptions, IdentityOptions, ThrottleOptions};
+pub use session::Tokens;
