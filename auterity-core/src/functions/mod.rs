@@ -1,6 +1,7 @@
 //! What `call` tasks call: the port, the registry and the built-in functions.
 
 mod echo;
+mod http;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use echo::Echo;
+pub use http::{Http, HttpOptions};
 
 use crate::interpreter::Problem;
 use crate::{ExecutionId, Scope};
@@ -77,10 +79,11 @@ impl Functions {
         Self::default()
     }
 
-    /// Makes a registry with the built-in functions.
+    /// Makes a registry with the built-in functions. `http` calls public addresses only;
+    /// a host that wants otherwise adds its own [`Http`] in its place.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::none().with("echo", Echo)
+        Self::none().with("echo", Echo).with("http", Http::default())
     }
 
     /// Adds a function, in place of any of the same name.

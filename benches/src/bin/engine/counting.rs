@@ -1,0 +1,199 @@
+//! A store that counts what the engine asks of the one behind it, for databases that
+//! do not count their transactions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use auterity_core::definition::{ProgramHash, WorkflowRef};
+use auterity_core::store::{
+    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
+    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
+    Outcome, Page, Store, Subscription,
+};
+use auterity_core::{Error, ExecutionId, Scope, TenantId, WorkerId};
+use jiff::{SignedDuration, Timestamp};
+
+/// Counts calls; each is one transaction.
+#[derive(Debug)]
+pub struct Counting<S> {
+    store: S,
+    calls: AtomicU64,
+}
+
+impl<S> Counting<S> {
+    /// Stands before a store.
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives how many calls there were.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) -> &S {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.store
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Counting<S> {
+    async fn migrate(&self) -> Result<(), Error> {
+        self.store.migrate().await
+    }
+
+    async fn definition_put(
+        &self,
+        scope: &Scope,
+        row: DefinitionRow,
+    ) -> Result<DefinitionPut, Error> {
+        self.count().definition_put(scope, row).await
+    }
+
+    async fn definition_fetch(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        self.count()
+            .definition_fetch(scope, namespace, name, version)
+            .await
+    }
+
+    async fn definition_fetch_pinned(
+        &self,
+        tenant: TenantId,
+        hash: ProgramHash,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        self.count().definition_fetch_pinned(tenant, hash).await
+    }
+
+    async fn definition_list(
+        &self,
+        scope: &Scope,
+        query: &DefinitionQuery,
+    ) -> Result<Page<DefinitionSummary>, Error> {
+        self.count().definition_list(scope, query).await
+    }
+
+    async fn definition_versions(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<DefinitionVersion>, Error> {
+        self.count()
+            .definition_versions(scope, namespace, name)
+            .await
+    }
+
+    async fn definition_delete(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        self.count().definition_delete(scope, namespace, name).await
+    }
+
+    async fn worker_register(
+        &self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: SignedDuration,
+    ) -> Result<Fence, Error> {
+        self.count().worker_register(name, id, now, lease).await
+    }
+
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+        self.count().worker_beat(fence, request).await
+    }
+
+    async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
+        self.count().worker_release(fence).await
+    }
+
+    async fn journal_append(
+        &self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error> {
+        self.count().journal_append(fence, entries).await
+    }
+
+    async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
+        self.count().execution_load(ids).await
+    }
+
+    async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
+        self.count().inbox_put(messages).await
+    }
+
+    async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error> {
+        self.count().inbox_fetch(ids).await
+    }
+
+    async fn subscription_match(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+    ) -> Result<Vec<Subscription>, Error> {
+        self.count().subscription_match(tenant, event_type).await
+    }
+
+    async fn execution_fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionRow>, Error> {
+        self.count().execution_fetch(scope, id).await
+    }
+
+    async fn execution_list(
+        &self,
+        scope: &Scope,
+        query: &ExecutionQuery,
+    ) -> Result<Page<ExecutionRow>, Error> {
+        self.count().execution_list(scope, query).await
+    }
+
+    async fn execution_recent(
+        &self,
+        scope: &Scope,
+        workflows: &[WorkflowRef],
+        each_max: u32,
+    ) -> Result<Vec<ExecutionRow>, Error> {
+        self.count()
+            .execution_recent(scope, workflows, each_max)
+            .await
+    }
+
+    async fn journal_list(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.count().journal_list(scope, id, after, limit).await
+    }
+
+    async fn wake_send(&self) -> Result<(), Error> {
+        self.store.wake_send().await
+    }
+
+    async fn wake_wait(&self) -> Result<(), Error> {
+        self.store.wake_wait().await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.store.ping().await
+    }
+}
