@@ -50,7 +50,7 @@ async fn write(store: &SeaStore, fence: Option<&Fence>, part: &[Entry]) -> Resul
     if part.is_empty() {
         return Ok(());
     }
-    match &store.hot {
+    match &*store.hot {
         Hot::Sqlite(hot) => hot.append(fence, part).await,
         Hot::Postgres(hot) => hot.append(fence, part).await,
     }

@@ -11,6 +11,8 @@ mod postgres;
 mod rows;
 mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
@@ -68,13 +70,13 @@ impl Default for SeaOptions {
     }
 }
 
-/// Keeps everything in SQLite or PostgreSQL.
-#[derive(Debug)]
+/// Keeps everything in SQLite or PostgreSQL. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct SeaStore {
     read: DatabaseConnection,
     /// Where statements that write go: SQLite has one connection for that.
     write: DatabaseConnection,
-    hot: Hot,
+    hot: Arc<Hot>,
 }
 
 /// The parts that each database does in its own way.
@@ -105,7 +107,7 @@ impl SeaStore {
             return Ok(Self {
                 read,
                 write,
-                hot: Hot::Sqlite(hot),
+                hot: Arc::new(Hot::Sqlite(hot)),
             });
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -114,11 +116,25 @@ impl SeaStore {
             return Ok(Self {
                 write: read.clone(),
                 read,
-                hot: Hot::Postgres(hot),
+                hot: Arc::new(Hot::Postgres(hot)),
             });
         }
         let message = "the database URL must begin with sqlite: or postgres:";
         Err(Error::new(ErrorKind::Invalid, message))
+    }
+
+    /// Closes all connections; waits until those in use are given back.
+    ///
+    /// # Cancel safety
+    /// Closing goes on in the background when the future is dropped.
+    pub async fn close(&self) {
+        match &*self.hot {
+            Hot::Sqlite(hot) => {
+                self.read.get_sqlite_connection_pool().close().await;
+                hot.writer.close().await;
+            }
+            Hot::Postgres(hot) => hot.close().await,
+        }
     }
 
     async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, Error> {
@@ -143,7 +159,7 @@ impl SeaStore {
 #[async_trait]
 impl Store for SeaStore {
     async fn migrate(&self) -> Result<(), Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(hot) => hot.migrate().await,
             Hot::Postgres(hot) => hot.migrate().await,
         }
@@ -208,21 +224,21 @@ impl Store for SeaStore {
         now: Timestamp,
         lease: SignedDuration,
     ) -> Result<Fence, Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(hot) => hot.register(name, id, now, lease).await,
             Hot::Postgres(hot) => hot.register(name, id, lease).await,
         }
     }
 
     async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(hot) => hot.beat(fence, request).await,
             Hot::Postgres(hot) => hot.beat(fence, request).await,
         }
     }
 
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(hot) => hot.release(fence).await,
             Hot::Postgres(hot) => hot.release(fence).await,
         }
@@ -241,7 +257,7 @@ impl Store for SeaStore {
     }
 
     async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(hot) => hot.inbox_put(messages).await,
             Hot::Postgres(hot) => hot.inbox_put(messages).await,
         }
@@ -295,14 +311,14 @@ impl Store for SeaStore {
     }
 
     async fn wake_send(&self) -> Result<(), Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(_) => Ok(()),
             Hot::Postgres(hot) => hot.wake_send().await,
         }
     }
 
     async fn wake_wait(&self) -> Result<(), Error> {
-        match &self.hot {
+        match &*self.hot {
             Hot::Sqlite(_) => std::future::pending().await,
             Hot::Postgres(hot) => hot.wake_wait().await,
         }

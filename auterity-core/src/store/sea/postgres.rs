@@ -69,6 +69,11 @@ impl Postgres {
         Ok((hot, pool))
     }
 
+    pub(super) async fn close(&self) {
+        self.journal.close().await;
+        self.pool.close().await;
+    }
+
     pub(super) async fn migrate(&self) -> Result<(), Error> {
         let pool = self.pool.clone();
         let schema = self.schema.clone();
