@@ -1,0 +1,232 @@
+//! The command line, the environment and the configuration file: read here only.
+//!
+//! A flag wins over its `AUTERITY_*` variable, and that over the file's key of the
+//! same name with `_` for `-`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Durable workflows for many tenants, as one server.
+#[derive(Debug, Parser)]
+#[command(name = "auterity", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Folder of the embedded database and the keys [default: the platform's data folder]
+    #[arg(long, global = true, env = "AUTERITY_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Database to use instead: postgres://… or sqlite://…
+    #[arg(long, global = true, env = "AUTERITY_DATABASE_URL", value_name = "URL",
+          hide_env_values = true)]
+    database_url: Option<String>,
+    /// TOML file with any of the settings
+    #[arg(long, global = true, env = "AUTERITY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// JSON file with an object of secrets, by name, for definitions that use them
+    #[arg(long, global = true, env = "AUTERITY_SECRETS", value_name = "FILE")]
+    secrets: Option<PathBuf>,
+    /// Let `call: http` reach private and loopback addresses
+    #[arg(long, global = true, env = "AUTERITY_ALLOW_PRIVATE_ADDRESSES")]
+    allow_private_addresses: bool,
+    /// What to log, as a tracing filter [default: warn, and info for auterity]
+    #[arg(long, global = true, env = "AUTERITY_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// Errors and reports as JSON
+    #[arg(long, global = true, env = "AUTERITY_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the product: API, worker and web UI
+    Serve(Serve),
+    /// Execute one definition durably and print its output
+    Run(Run),
+    /// Report every mistake in definitions
+    Validate(Validate),
+    /// Bring the database schema to this version
+    Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+/// What a server process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Everything
+    All,
+    /// Answers requests
+    Api,
+    /// Executes workflows
+    Worker,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "AUTERITY_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// What this process does [default: all]
+    #[arg(long, env = "AUTERITY_ROLE", value_delimiter = ',', value_name = "ROLE")]
+    role: Vec<Role>,
+    /// Name of the worker, unique among living processes [default: kept in the data folder]
+    #[arg(long, env = "AUTERITY_WORKER_NAME", value_name = "NAME")]
+    worker_name: Option<String>,
+    /// Load the sample workflows and execute them at a gentle rate
+    #[arg(long, env = "AUTERITY_DEMO")]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// The definition, YAML or JSON
+    pub(crate) file: PathBuf,
+    /// The input: JSON, or @FILE
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(crate) input: Option<String>,
+    /// Set a property of the input; the value is JSON or else text
+    #[arg(long, value_name = "K=V")]
+    pub(crate) set: Vec<String>,
+    /// Names the execution: a second call with the same key resumes the first
+    #[arg(long, value_name = "KEY")]
+    pub(crate) id: Option<String>,
+    /// Print every task as JSON lines on stderr
+    #[arg(long)]
+    pub(crate) trace: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Validate {
+    /// The definitions, YAML or JSON
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileSettings {
+    data: Option<PathBuf>,
+    database_url: Option<String>,
+    secrets: Option<PathBuf>,
+    allow_private_addresses: Option<bool>,
+    log: Option<String>,
+    listen: Option<SocketAddr>,
+    role: Option<Vec<String>>,
+    worker_name: Option<String>,
+    demo: Option<bool>,
+}
+
+/// All settings, from wherever they came.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) database_url: Option<String>,
+    pub(crate) secrets: BTreeMap<String, serde_json::Value>,
+    pub(crate) private_addresses: bool,
+    pub(crate) log: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) answers: bool,
+    pub(crate) works: bool,
+    pub(crate) worker_name: Option<String>,
+    pub(crate) demo: bool,
+}
+
+pub(crate) const LOG_DEFAULT: &str =
+    "warn,auterity=info,auterity_core=info,auterity_http=info,auterity_tenancy=info";
+
+impl Settings {
+    /// Puts flags, variables and file together.
+    pub(crate) fn read(common: &Common, serve: Option<&Serve>) -> Result<Self, Failure> {
+        let file = read_file(common.config.as_deref())?;
+        let data = common.data.clone().or(file.data).map_or_else(data_folder, Ok)?;
+        let secrets = common.secrets.clone().or(file.secrets);
+        let mut roles = serve.map(|serve| serve.role.clone()).unwrap_or_default();
+        if roles.is_empty() {
+            for name in file.role.unwrap_or_default() {
+                let role = Role::from_str(&name, true).map_err(|_| {
+                    Failure::usage(format!("{name} in the configuration file is no role"))
+                })?;
+                roles.push(role);
+            }
+        }
+        let has = |role: Role| {
+            roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role)
+        };
+        let listen = serve.and_then(|serve| serve.listen).or(file.listen);
+        Ok(Self {
+            data,
+            database_url: common.database_url.clone().or(file.database_url),
+            secrets: read_secrets(secrets.as_deref())?,
+            private_addresses: common.allow_private_addresses
+                || file.allow_private_addresses.unwrap_or(false),
+            log: common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned()),
+            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            answers: has(Role::Api),
+            works: has(Role::Worker),
+            worker_name: serve.and_then(|serve| serve.worker_name.clone()).or(file.worker_name),
+            demo: serve.is_some_and(|serve| serve.demo) || file.demo.unwrap_or(false),
+        })
+    }
+}
+
+fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("{what} {} cannot be read: {error}", path.display()))
+    })
+}
+
+fn read_file(path: Option<&Path>) -> Result<FileSettings, Failure> {
+    let Some(path) = path else { return Ok(FileSettings::default()) };
+    let text = read_text(path, "the configuration file")?;
+    toml::from_str(&text).map_err(|error| {
+        // The error quotes the line, which may hold a password: its message only.
+        let place = path.display();
+        Failure::usage(format!("the configuration file {place} is wrong: {}", error.message()))
+    })
+}
+
+fn read_secrets(path: Option<&Path>) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let Some(path) = path else { return Ok(BTreeMap::new()) };
+    let text = read_text(path, "the file of secrets")?;
+    serde_json::from_str(&text).map_err(|_| {
+        let place = path.display();
+        Failure::usage(format!("the file of secrets {place} must hold one JSON object"))
+    })
+}
+
+/// The platform's folder for data of programs.
+#[expect(clippy::disallowed_methods, reason = "this module is the one reader of the environment")]
+fn data_folder() -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| PathBuf::from(home).join("Library/Application Support"))
+    } else {
+        variable("XDG_DATA_HOME")
+            .map(PathBuf::from)
+            .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+    };
+    base.map(|base| base.join("auterity")).ok_or_else(|| {
+        Failure::usage("there is no home folder to keep data in; name a folder with --data DIR")
+    })
+}
