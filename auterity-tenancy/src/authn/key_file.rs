@@ -40,10 +40,7 @@ struct Previous {
 }
 
 /// Does work on the file while no other process does.
-pub(crate) fn locked<T>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
+pub(crate) fn locked<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
         .open(beside(path, "lock"))
         .and_then(|lock| lock.lock().map(|()| lock))
