@@ -137,7 +137,8 @@ fn refuse_if_shared(path: &Path, file: &File) -> Result<(), Error> {
         .map_err(|source| failed(path, "the key file cannot be examined", source))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let of_others = mode & 0o077;
+    if of_others == 0 {
         return Ok(());
     }
     Err(

@@ -6,7 +6,7 @@ use crate::world::{PASSWORD, World, ip, on_both, sign_in, sign_up};
 on_both! {
     async fn a_stranger_signs_up_and_is_known(world: &World) {
         let mut input = sign_up("ada");
-        input.email = "  Ada@Example.COM ".to_owned();
+        input.email = "  Ada@Example.COM ".into();
         let up = world.identity.sign_up(input, None).await.unwrap();
         assert_eq!(up.user.email, "ada@example.com");
         assert_eq!((up.role, up.user.created_at), (Role::Owner, world.now()));
@@ -26,11 +26,11 @@ on_both! {
     async fn taken_address_and_slug_are_told_apart(world: &World) {
         world.sign_up("ada").await;
         let mut same_email = sign_up("ada");
-        same_email.tenant_slug = "other".to_owned();
+        same_email.tenant_slug = "other".into();
         let error = world.identity.sign_up(same_email, None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict { field: "email" });
         let mut same_slug = sign_up("bob");
-        same_slug.tenant_slug = "ada-slug".to_owned();
+        same_slug.tenant_slug = "ada-slug".into();
         let error = world.identity.sign_up(same_slug, None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict { field: "slug" });
         // Nothing of the refused sign-up stayed.
@@ -42,8 +42,8 @@ on_both! {
             let calls = (0..8).map(|index| {
                 let mut input = sign_up(&format!("r{round}-{index}"));
                 match field {
-                    "email" => input.email = "same@example.com".to_owned(),
-                    _ => input.tenant_slug = "same-slug".to_owned(),
+                    "email" => input.email = "same@example.com".into(),
+                    _ => input.tenant_slug = "same-slug".into(),
                 }
                 world.identity.sign_up(input, None)
             });
@@ -75,7 +75,7 @@ on_both! {
         ];
         let mut answers = Vec::new();
         for (index, case) in cases.into_iter().enumerate() {
-            let from = ip(&format!("192.0.2.{}", index + 1));
+            let from = Some(ip(&format!("192.0.2.{}", index + 1)));
             let error = world.identity.sign_in(case, from).await.unwrap_err();
             answers.push((error.kind(), error.message().to_owned(), error.fields().to_vec()));
         }
@@ -112,7 +112,7 @@ on_both! {
 
     async fn guessing_is_slowed_where_it_happens(world: &World) {
         world.sign_up("ada").await;
-        let (thief, owner) = (ip("198.51.100.7"), ip("203.0.113.5"));
+        let (thief, owner) = (Some(ip("198.51.100.7")), Some(ip("203.0.113.5")));
         for _ in 0..5 {
             let guess = sign_in("ada", "wrong horse battery");
             let error = world.identity.sign_in(guess, thief).await.unwrap_err();
@@ -134,10 +134,10 @@ on_both! {
         let mut options = IdentityOptions::default();
         options.throttle.sign_up_burst = 1;
         let identity = world.reopen(&options).await;
-        identity.sign_up(sign_up("ada"), ip("192.0.2.1")).await.unwrap();
-        let error = identity.sign_up(sign_up("bob"), ip("192.0.2.1")).await.unwrap_err();
+        identity.sign_up(sign_up("ada"), Some(ip("192.0.2.1"))).await.unwrap();
+        let error = identity.sign_up(sign_up("bob"), Some(ip("192.0.2.1"))).await.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Throttled { .. }));
-        identity.sign_up(sign_up("bob"), ip("192.0.2.2")).await.unwrap();
+        identity.sign_up(sign_up("bob"), Some(ip("192.0.2.2"))).await.unwrap();
     }
 
     async fn a_weak_stored_hash_is_replaced_at_sign_in(world: &World) {

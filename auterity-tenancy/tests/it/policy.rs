@@ -21,7 +21,7 @@ fn role_table_is_as_agreed() {
         }
     }
     let table: Vec<_> = table.lines().map(str::trim_end).collect();
-    expect![[r#"
+    expect![[r"
                           owner     admin     editor    operator  viewer
         tenant:read       yes       yes       yes       yes       yes
         tenant:update     yes       yes       -         -         -
@@ -34,7 +34,7 @@ fn role_table_is_as_agreed() {
         execution:read    yes       yes       yes       yes       yes
         execution:start   yes       yes       yes       yes       -
         execution:cancel  yes       yes       yes       yes       -
-        event:publish     yes       yes       yes       yes       -"#]]
+        event:publish     yes       yes       yes       yes       -"]]
     .assert_eq(&table.join("\n"));
 }
 

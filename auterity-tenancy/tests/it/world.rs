@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use auterity_core::clock::{Clock as _, ManualClock};
+use auterity_core::clock::{Clock as _, Entropy as _, ManualClock, SystemEntropy};
 use auterity_tenancy::{
     ControlDb, ControlOptions, Error, Identity, IdentityOptions, KeyRing, SignIn, SignUp, SignedIn,
     migrate,
@@ -38,7 +38,9 @@ impl World {
             return None;
         };
         let folder = TempDir::new().unwrap();
-        let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut random = [0_u8; 8];
+        SystemEntropy.fill(&mut random);
+        let schema = format!("test_{:016x}", u64::from_le_bytes(random));
         let options = ControlOptions::postgres(url.as_str()).with_schema(schema.clone());
         Some(Self::open(folder, options, Some((url, schema))).await)
     }
@@ -54,7 +56,7 @@ impl World {
         let identity = Identity::new(
             &IdentityOptions::default(),
             db.clone(),
-            clock.clone(),
+            Arc::<ManualClock>::clone(&clock),
             keys.unwrap(),
         );
         migrate(&db, clock.now()).await.unwrap();
@@ -71,9 +73,10 @@ impl World {
     /// Opens the same database once more, with other identity options.
     pub(crate) async fn reopen(&self, options: &IdentityOptions) -> Identity {
         let db = ControlDb::connect(self.options.clone()).await.unwrap();
+        let clock = Arc::<ManualClock>::clone(&self.clock);
         let keys =
             KeyRing::load_or_create(self.folder.path().join("keys.json"), self.clock.as_ref());
-        Identity::new(options, db, self.clock.clone(), keys.unwrap()).unwrap()
+        Identity::new(options, db, clock, keys.unwrap()).unwrap()
     }
 
     /// Changes rows behind the service's back, as another node would.
@@ -140,8 +143,8 @@ pub(crate) fn sign_in(name: &str, password: &str) -> SignIn {
     }
 }
 
-pub(crate) fn ip(text: &str) -> Option<IpAddr> {
-    Some(text.parse().unwrap())
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 /// Writes each behaviour as two tests: on SQLite and on PostgreSQL.
