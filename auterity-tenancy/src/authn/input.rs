@@ -12,13 +12,66 @@ const SLUG_LENGTH_MAX: usize = 40;
 
 /// Names that would be mistaken for the product's own pages, hosts or schemas.
 const SLUGS_RESERVED: &[&str] = &[
-    "about", "account", "accounts", "admin", "administrator", "api", "app", "assets", "auterity",
-    "auth", "billing", "blog", "cdn", "console", "control", "dashboard", "docs", "example",
-    "health", "help", "host", "information-schema", "internal", "livez", "localhost", "login",
-    "logout", "mail", "metrics", "new", "none", "null", "openapi", "operator", "pg-catalog",
-    "public", "readyz", "relay", "root", "security", "settings", "sign-in", "sign-out", "sign-up",
-    "signin", "signout", "signup", "startupz", "static", "status", "superuser", "support",
-    "system", "template", "tenant", "tenants", "undefined", "user", "users", "www",
+    "about",
+    "account",
+    "accounts",
+    "admin",
+    "administrator",
+    "api",
+    "app",
+    "assets",
+    "auterity",
+    "auth",
+    "billing",
+    "blog",
+    "cdn",
+    "console",
+    "control",
+    "dashboard",
+    "docs",
+    "example",
+    "health",
+    "help",
+    "host",
+    "information-schema",
+    "internal",
+    "livez",
+    "localhost",
+    "login",
+    "logout",
+    "mail",
+    "metrics",
+    "new",
+    "none",
+    "null",
+    "openapi",
+    "operator",
+    "pg-catalog",
+    "public",
+    "readyz",
+    "relay",
+    "root",
+    "security",
+    "settings",
+    "sign-in",
+    "sign-out",
+    "sign-up",
+    "signin",
+    "signout",
+    "signup",
+    "startupz",
+    "static",
+    "status",
+    "superuser",
+    "support",
+    "system",
+    "template",
+    "tenant",
+    "tenants",
+    "undefined",
+    "user",
+    "users",
+    "www",
 ];
 
 /// What somebody gives to sign up.
@@ -172,8 +225,18 @@ mod tests {
 
     #[test]
     fn passwords_have_12_to_256_characters() {
-        for (length, holds) in [(0, false), (11, false), (12, true), (256, true), (257, false)] {
-            assert_eq!(check_password(&"ß".repeat(length)).is_ok(), holds, "{length}");
+        for (length, holds) in [
+            (0, false),
+            (11, false),
+            (12, true),
+            (256, true),
+            (257, false),
+        ] {
+            assert_eq!(
+                check_password(&"ß".repeat(length)).is_ok(),
+                holds,
+                "{length}"
+            );
         }
     }
 
@@ -183,7 +246,16 @@ mod tests {
             assert!(check_slug(good).is_ok(), "{good}");
         }
         for bad in [
-            "ab", "Acme", "acme_1", "-acme", "acme-", "ac--me", "admin", "public", "аcme", "a b",
+            "ab",
+            "Acme",
+            "acme_1",
+            "-acme",
+            "acme-",
+            "ac--me",
+            "admin",
+            "public",
+            "аcme",
+            "a b",
             &"a".repeat(41),
         ] {
             assert!(check_slug(bad).is_err(), "{bad}");

@@ -40,10 +40,7 @@ struct Previous {
 }
 
 /// Does work on the file while no other process does.
-pub(crate) fn locked<T>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
+pub(crate) fn locked<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
         .open(beside(path, "lock"))
         .and_then(|lock| lock.lock().map(|()| lock))
@@ -140,7 +137,8 @@ fn refuse_if_shared(path: &Path, file: &File) -> Result<(), Error> {
         .map_err(|source| failed(path, "the key file cannot be examined", source))?
         .permissions()
         .mode();
-    if mode & 0o077 == 0 {
+    let of_others = mode & 0o077;
+    if of_others == 0 {
         return Ok(());
     }
     Err(

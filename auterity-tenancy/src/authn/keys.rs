@@ -155,11 +155,12 @@ impl KeyRing {
             ));
         };
         let keys = key_file::locked(path, || {
-            let old = key_file::read(path)?
-                .ok_or_else(|| Error::internal("the key file is gone").with("path", path.display()))?;
-            let valid_until = now
-                .checked_add(keep)
-                .map_err(|source| Error::internal("the time is out of range").with_source(source))?;
+            let old = key_file::read(path)?.ok_or_else(|| {
+                Error::internal("the key file is gone").with("path", path.display())
+            })?;
+            let valid_until = now.checked_add(keep).map_err(|source| {
+                Error::internal("the time is out of range").with_source(source)
+            })?;
             let mut previous = vec![RetiredKey {
                 public: old.current.public,
                 valid_until: Some(valid_until),
@@ -259,8 +260,7 @@ impl SigningKey {
 
     fn from_pkcs8(der: &[u8], created_at: Timestamp) -> Result<Self, Error> {
         let pair = Ed25519KeyPair::from_pkcs8(der).map_err(|source| {
-            Error::internal("a key is not an Ed25519 key in PKCS#8 form")
-                .with("reason", source)
+            Error::internal("a key is not an Ed25519 key in PKCS#8 form").with("reason", source)
         })?;
         let mut x = [0_u8; KEY_BYTES];
         x.copy_from_slice(pair.public_key().as_ref());
@@ -322,8 +322,11 @@ fn pem_blocks(text: &str) -> Result<Vec<Block>, Error> {
         let (label, body) = begun.split_once("-----").ok_or_else(damaged)?;
         let end = format!("-----END {label}-----");
         let (body, after) = body.split_once(end.as_str()).ok_or_else(damaged)?;
-        let letters: Zeroizing<String> =
-            Zeroizing::new(body.chars().filter(|letter| !letter.is_whitespace()).collect());
+        let letters: Zeroizing<String> = Zeroizing::new(
+            body.chars()
+                .filter(|letter| !letter.is_whitespace())
+                .collect(),
+        );
         let der = Zeroizing::new(STANDARD.decode(letters.as_bytes()).map_err(|_| damaged())?);
         blocks.push(match label {
             "PRIVATE KEY" => Block::Private(der),

@@ -2,8 +2,8 @@
 
 mod identity;
 mod input;
-mod keys;
 mod key_file;
+mod keys;
 mod options;
 mod password;
 mod session;

@@ -156,8 +156,7 @@ impl IdentityOptions {
                 "session_idle must be longer than access_lifetime",
             ),
             (
-                self.session_idle <= self.session_lifetime
-                    && self.session_lifetime <= 365 * DAY,
+                self.session_idle <= self.session_lifetime && self.session_lifetime <= 365 * DAY,
                 "session_lifetime must be session_idle to 365 days",
             ),
             (
@@ -168,7 +167,10 @@ impl IdentityOptions {
                 0 < self.sessions_per_member_max,
                 "sessions_per_member_max must be at least 1",
             ),
-            (DAY <= self.key_lifetime, "key_lifetime must be at least 1 day"),
+            (
+                DAY <= self.key_lifetime,
+                "key_lifetime must be at least 1 day",
+            ),
             (
                 HASH_MEMORY_KIB_MIN <= self.hashing.memory_kib,
                 "hashing.memory_kib must be at least 19456",

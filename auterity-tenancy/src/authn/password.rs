@@ -175,7 +175,10 @@ mod tests {
     async fn hash_is_argon2id_with_the_asked_cost_and_verifies() {
         let hasher = hasher(1, 1);
         let text = hasher.hash("correct horse battery".into()).await.unwrap();
-        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+        assert!(
+            text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{text}"
+        );
         let right = hasher
             .verify("correct horse battery".into(), Some(text.clone()))
             .await

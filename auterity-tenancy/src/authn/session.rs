@@ -64,8 +64,7 @@ pub(crate) struct SessionRules {
 
 impl SessionRules {
     pub(crate) fn new(options: &IdentityOptions) -> Self {
-        let signed =
-            |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         Self {
             lifetime: signed(options.session_lifetime),
             idle: signed(options.session_idle),
@@ -141,7 +140,9 @@ impl SessionRules {
         session: &session::Model,
         now: Timestamp,
     ) -> bool {
-        let age = token.used_at.map(|used| to_micros(now).saturating_sub(used));
+        let age = token
+            .used_at
+            .map(|used| to_micros(now).saturating_sub(used));
         token.generation + 1 == session.generation
             && age.is_some_and(|age| (0..=self.race_micros).contains(&age))
     }

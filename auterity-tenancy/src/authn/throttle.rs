@@ -73,10 +73,15 @@ impl Throttle {
         let account = account(email);
         let network = network(from);
         self.by_network.take(network, 1, now)?;
-        let under_attack = self.by_account.take(account, 1, now).is_err();
+        let under_attack = self.by_account.is_empty(account, now);
         let cost = if under_attack { self.account_burst } else { 1 };
         self.by_account_and_network
             .take((account, network), cost, now)?;
+        // Only attempts that were admitted count against the account, so that
+        // hammering from one place does not make life harder elsewhere.
+        if !under_attack {
+            self.by_account.take(account, 1, now)?;
+        }
         Ok(Attempt {
             account,
             network,
@@ -161,6 +166,15 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         ))
     }
 
+    fn is_empty(&self, key: K, now: Timestamp) -> bool {
+        let now = now.as_microsecond();
+        let full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = now.saturating_add(self.time_of(self.burst));
+        full_at
+            .get(&key)
+            .is_some_and(|bucket| latest < bucket.saturating_add(self.time_of(1)))
+    }
+
     fn give_back(&self, key: K, cost: u32) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = full_at.get_mut(&key) {
@@ -205,7 +219,7 @@ mod tests {
             account_burst: 3,
             account_interval: Duration::from_secs(10),
             account_total_burst: 6,
-            account_total_interval: Duration::from_secs(60),
+            account_total_interval: Duration::from_mins(1),
             network_burst: 20,
             network_interval: Duration::from_secs(1),
             sign_up_burst: 2,
@@ -214,8 +228,8 @@ mod tests {
         })
     }
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     fn wait_of(result: Result<Attempt, Error>) -> u64 {
@@ -230,13 +244,32 @@ mod tests {
         let throttle = throttle();
         let now = Timestamp::UNIX_EPOCH;
         for _ in 0..3 {
-            throttle.sign_in(OWNER, ip("192.0.2.1"), now).unwrap();
+            throttle.sign_in(OWNER, Some(ip("192.0.2.1")), now).unwrap();
         }
-        assert_eq!(wait_of(throttle.sign_in(OWNER, ip("192.0.2.1"), now)), 10);
-        throttle.sign_in(OWNER, ip("192.0.2.2"), now).unwrap();
+        assert_eq!(
+            wait_of(throttle.sign_in(OWNER, Some(ip("192.0.2.1")), now)),
+            10
+        );
+        throttle.sign_in(OWNER, Some(ip("192.0.2.2")), now).unwrap();
         let later = now + SignedDuration::from_secs(10);
-        throttle.sign_in(OWNER, ip("192.0.2.1"), later).unwrap();
-        throttle.sign_in(OWNER, ip("192.0.2.1"), later).unwrap_err();
+        throttle
+            .sign_in(OWNER, Some(ip("192.0.2.1")), later)
+            .unwrap();
+        throttle
+            .sign_in(OWNER, Some(ip("192.0.2.1")), later)
+            .unwrap_err();
+    }
+
+    #[test]
+    fn hammering_from_one_place_does_not_narrow_the_others() {
+        let throttle = throttle();
+        let now = Timestamp::UNIX_EPOCH;
+        for _ in 0..20 {
+            let _refused = throttle.sign_in(OWNER, Some(ip("192.0.2.1")), now).is_err();
+        }
+        for _ in 0..3 {
+            throttle.sign_in(OWNER, Some(ip("192.0.2.2")), now).unwrap();
+        }
     }
 
     #[test]
@@ -244,26 +277,37 @@ mod tests {
         let throttle = throttle();
         let now = Timestamp::UNIX_EPOCH;
         for last in 1..=6 {
-            let from = ip(&format!("198.51.100.{last}"));
+            let from = Some(ip(&format!("198.51.100.{last}")));
             throttle.sign_in(OWNER, from, now).unwrap();
         }
-        let attempt = throttle.sign_in(OWNER, ip("203.0.113.9"), now).unwrap();
-        assert_eq!(wait_of(throttle.sign_in(OWNER, ip("203.0.113.9"), now)), 30);
+        let attempt = throttle
+            .sign_in(OWNER, Some(ip("203.0.113.9")), now)
+            .unwrap();
+        assert_eq!(
+            wait_of(throttle.sign_in(OWNER, Some(ip("203.0.113.9")), now)),
+            30
+        );
         throttle.succeeded(attempt);
-        throttle.sign_in(OWNER, ip("203.0.113.9"), now).unwrap();
+        throttle
+            .sign_in(OWNER, Some(ip("203.0.113.9")), now)
+            .unwrap();
     }
 
     #[test]
     fn one_ipv6_subscriber_counts_as_one() {
         let throttle = throttle();
         let now = Timestamp::UNIX_EPOCH;
-        throttle.sign_up(ip("2001:db8:0:1::1"), now).unwrap();
-        throttle.sign_up(ip("2001:db8:0:1:ffff::2"), now).unwrap();
-        throttle.sign_up(ip("2001:db8:0:1::3"), now).unwrap_err();
-        throttle.sign_up(ip("2001:db8:0:2::1"), now).unwrap();
-        throttle.sign_up(ip("::ffff:192.0.2.1"), now).unwrap();
-        throttle.sign_up(ip("192.0.2.1"), now).unwrap();
-        throttle.sign_up(ip("192.0.2.1"), now).unwrap_err();
+        throttle.sign_up(Some(ip("2001:db8:0:1::1")), now).unwrap();
+        throttle
+            .sign_up(Some(ip("2001:db8:0:1:ffff::2")), now)
+            .unwrap();
+        throttle
+            .sign_up(Some(ip("2001:db8:0:1::3")), now)
+            .unwrap_err();
+        throttle.sign_up(Some(ip("2001:db8:0:2::1")), now).unwrap();
+        throttle.sign_up(Some(ip("::ffff:192.0.2.1")), now).unwrap();
+        throttle.sign_up(Some(ip("192.0.2.1")), now).unwrap();
+        throttle.sign_up(Some(ip("192.0.2.1")), now).unwrap_err();
     }
 
     #[test]

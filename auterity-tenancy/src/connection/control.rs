@@ -141,10 +141,7 @@ impl ControlDb {
             .min_connections(1)
             .acquire_timeout(options.acquire_timeout)
             .sqlx_logging(false);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is a connection module"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "this is a connection module")]
         let pool = Database::connect(connect).await.map_err(|error| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -319,10 +316,7 @@ fn is_unreachable(error: &DbErr) -> bool {
                 // Class 57: the server shuts down, or the statement took too long;
                 // class 53: it lacks resources; 5 and 517: SQLite stayed busy.
                 SqlxError::Database(inner) => inner.code().is_some_and(|code| {
-                    code.starts_with("57")
-                        || code.starts_with("53")
-                        || code == "5"
-                        || code == "517"
+                    code.starts_with("57") || code.starts_with("53") || code == "5" || code == "517"
                 }),
                 _ => false,
             }

@@ -2,5 +2,5 @@
 
 mod control;
 
-pub use control::{ControlDb, ControlOptions};
 pub(crate) use control::{Backend, database_error};
+pub use control::{ControlDb, ControlOptions};

@@ -94,14 +94,14 @@ async fn migrate_in_tx(
         let row = Statement::from_sql_and_values(
             tx.get_database_backend(),
             "INSERT INTO migrations (version, name, applied_at) VALUES ($1, $2, $3)",
-            [
-                migration.version.into(),
-                migration.name.into(),
-                now.into(),
-            ],
+            [migration.version.into(), migration.name.into(), now.into()],
         );
         tx.execute_raw(row).await.map_err(database_error)?;
-        tracing::info!(version = migration.version, name = migration.name, "control tables migrated");
+        tracing::info!(
+            version = migration.version,
+            name = migration.name,
+            "control tables migrated"
+        );
         count += 1;
     }
     Ok(count)
