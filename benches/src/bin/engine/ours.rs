@@ -34,14 +34,13 @@ pub async fn postgres(
     in_flight: usize,
     window: Window,
 ) -> Result<Sample, Failure> {
-    // Creating the tables is not counted.
+    // Creating the tables is not counted. A store ends its connections when dropped.
     let store = SeaStore::open(&database.url(), SeaOptions::default()).await?;
     store.migrate().await?;
-    store.close().await;
+    drop(store);
     let before = database.transactions().await?;
     let store = SeaStore::open(&database.url(), SeaOptions::default()).await?;
-    let load = measure(Arc::new(store.clone()), in_flight, window).await?;
-    store.close().await;
+    let load = measure(Arc::new(store), in_flight, window).await?;
     let committed = database.transactions().await? - before;
     let transactions = per(committed, load.total);
     Ok(Sample { load, transactions })
@@ -52,9 +51,9 @@ pub async fn postgres(
 pub async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
     let store = SeaStore::open(&file.url(), SeaOptions::default()).await?;
     store.migrate().await?;
-    let counting = Arc::new(Counting::new(store.clone()));
-    let load = measure(counting.clone(), in_flight, window).await?;
-    store.close().await;
+    let counting = Arc::new(Counting::new(store));
+    let store = Arc::clone(&counting);
+    let load = measure(store, in_flight, window).await?;
     let transactions = per(counting.calls(), load.total);
     Ok(Sample { load, transactions })
 }
