@@ -1,0 +1,18 @@
+import { Client } from '../api/client.ts';
+import { clearCache } from './resource.svelte.ts';
+
+type Listener = () => void;
+const listeners = new Set<Listener>();
+
+/** The app's only client. */
+export const client = new Client({
+  fetch: (...call) => globalThis.fetch(...call),
+  onSignedOut: () => {
+    clearCache();
+    for (const listener of listeners) listener();
+  },
+});
+
+export function onSignedOut(listener: Listener): void {
+  listeners.add(listener);
+}

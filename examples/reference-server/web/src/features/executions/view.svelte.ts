@@ -1,0 +1,140 @@
+import { follow, type LiveState } from '../../api/live.ts';
+import { ApiError, isAbort } from '../../api/errors.ts';
+import type { Execution, ExecutionEvent, ExecutionStatus, Page } from '../../api/types.ts';
+import { client } from '../../app/api.ts';
+import { isWaiting, Timeline } from '../../timeline/model.ts';
+import { isOver } from '../../ui/shapes.ts';
+
+const PAGE = 500;
+const TICK_MS = 100;
+const TICK_MS_CALM = 1_000;
+/** Answers say the time to the second only, so a smaller difference means nothing. */
+const SKEW_MS_MIN = 2_000;
+
+/** One execution as its page shows it: first its history, then what happens. */
+export class ExecutionView {
+  execution = $state.raw<Execution | null>(null);
+  error = $state.raw<unknown>(null);
+  live = $state<LiveState>('connecting');
+  /** The server's time as far as we know it; stands still once the execution has ended. */
+  now = $state(Date.now());
+  /** Changes with the timeline, which is kept out of the reactive state: it may be large. */
+  revision = $state(0);
+  isCancelling = $state(false);
+  readonly timeline = new Timeline();
+
+  readonly #id: string;
+  readonly #controller = new AbortController();
+  #skew = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #frame = 0;
+
+  constructor(id: string) {
+    this.#id = id;
+  }
+
+  /** The status, ahead of the server's summary where the events say more. */
+  get status(): ExecutionStatus {
+    void this.revision;
+    const status = this.execution?.status ?? 'pending';
+    if (isOver(status) || status === 'suspended' || this.timeline.size === 0) return status;
+    const open = this.timeline.rows().filter((row) => row.to === null && row.children.length === 0);
+    if (open.length === 0) return status === 'pending' ? status : 'running';
+    return open.every(isWaiting) ? 'waiting' : 'running';
+  }
+
+  get from(): number {
+    void this.revision;
+    return this.timeline.from ?? (this.execution ? Date.parse(this.execution.started_at) : this.now);
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#fetch();
+      this.#tick();
+      await this.#history();
+      if (!this.timeline.isEnded) await this.#follow();
+      else this.live = 'ended';
+    } catch (error) {
+      if (!isAbort(error) && !this.#controller.signal.aborted) this.error = error;
+    }
+  }
+
+  stop(): void {
+    this.#controller.abort();
+    clearInterval(this.#timer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  async cancel(): Promise<void> {
+    this.isCancelling = true;
+    try {
+      this.execution = await client.json<Execution>(`${this.#path}/cancel`, { method: 'POST' });
+    } catch (error) {
+      // It ended first, which the stream will tell as well.
+      if (!(error instanceof ApiError) || error.code !== 'already_ended') throw error;
+      await this.#fetch();
+    } finally {
+      this.isCancelling = false;
+    }
+  }
+
+  get #path(): string {
+    return `/executions/${encodeURIComponent(this.#id)}`;
+  }
+
+  async #fetch(): Promise<void> {
+    const response = await client.send(this.#path, { signal: this.#controller.signal });
+    const date = Date.parse(response.headers.get('date') ?? '');
+    const skew = Number.isNaN(date) ? 0 : date - Date.now();
+    this.#skew = SKEW_MS_MIN < Math.abs(skew) ? skew : 0;
+    this.execution = (await response.json()) as Execution;
+    this.now = Date.now() + this.#skew;
+  }
+
+  async #history(): Promise<void> {
+    for (;;) {
+      const page = await client.json<Page<ExecutionEvent>>(`${this.#path}/events`, {
+        query: { after: this.timeline.last, limit: PAGE },
+        signal: this.#controller.signal,
+      });
+      const before = this.timeline.last;
+      for (const event of page.items) this.timeline.apply(event);
+      this.revision += 1;
+      if (!page.next_cursor || this.timeline.last === before) return;
+    }
+  }
+
+  async #follow(): Promise<void> {
+    await follow(client, {
+      path: `${this.#path}/events`,
+      lastEventId: String(this.timeline.last),
+      signal: this.#controller.signal,
+      onState: (state) => (this.live = state),
+      onMessage: (message) => {
+        if (this.timeline.apply(JSON.parse(message.data) as ExecutionEvent)) this.#draw();
+      },
+      isLast: (message) => message.event === 'execution.ended',
+    });
+    if (!this.#controller.signal.aborted) await this.#fetch();
+    this.#draw();
+  }
+
+  /** Any number of events in one frame make one drawing. */
+  #draw(): void {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.revision += 1;
+      this.now = Math.max(Date.now() + this.#skew, this.timeline.until);
+    });
+  }
+
+  #tick(): void {
+    const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    this.#timer = setInterval(() => {
+      if (this.timeline.isEnded) clearInterval(this.#timer);
+      else if (!document.hidden) this.now = Math.max(Date.now() + this.#skew, this.timeline.until);
+    }, isCalm ? TICK_MS_CALM : TICK_MS);
+  }
+}

@@ -1,0 +1,197 @@
+import type { ExecutionEvent, Json, TaskError, TaskRecord, TaskState } from '../api/types.ts';
+
+/** A stretch of a bar; `to` is null while it goes on. */
+export interface Segment {
+  from: number;
+  to: number | null;
+  isWaiting: boolean;
+}
+
+/** One task path of an execution: a bar with its attempts. */
+export interface Row {
+  path: string;
+  task: string;
+  name: string;
+  kind: string;
+  /** Which round of a loop or which branch, from the path; empty otherwise. */
+  suffix: string;
+  state: TaskState;
+  parent: Row | null;
+  children: Row[];
+  depth: number;
+  from: number;
+  to: number | null;
+  segments: Segment[];
+  /** When each further attempt began to be needed. */
+  retries: number[];
+  attempt: number;
+  input: Json | undefined;
+  output: Json | undefined;
+  error: TaskError | null;
+}
+
+/** Tasks that do nothing but wait for time or for somebody. */
+const WAITING_KINDS = new Set(['wait', 'listen', 'approval']);
+
+/** The rows of one execution, built from its events one by one. Events may come twice. */
+export class Timeline {
+  readonly #rows = new Map<string, Row>();
+  readonly #byTask = new Map<string, Row[]>();
+  readonly #roots: Row[] = [];
+  readonly events: ExecutionEvent[] = [];
+  from: number | null = null;
+  /** The latest moment that an event spoke of. */
+  until = 0;
+  isEnded = false;
+
+  get last(): number {
+    return this.events.at(-1)?.sequence ?? 0;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /** Takes an event; false when it was known already. */
+  apply(event: ExecutionEvent): boolean {
+    if (event.sequence <= this.last) return false;
+    this.events.push(event);
+    const at = time(event.at);
+    this.#see(at);
+    for (const record of event.tasks) this.#record(record, at);
+    if (event.kind === 'execution.ended') {
+      this.isEnded = true;
+      for (const row of this.#rows.values()) {
+        if (row.to !== null) continue;
+        this.#close(row, at);
+        row.state = 'cancelled';
+      }
+    }
+    return true;
+  }
+
+  find(path: string): Row | null {
+    return this.#rows.get(path) ?? null;
+  }
+
+  /** Every row as a tree, parents before children; folded rows keep theirs to themselves. */
+  rows(folded: ReadonlySet<string> = new Set()): Row[] {
+    const list: Row[] = [];
+    const stack = [...this.#roots].reverse();
+    for (let row = stack.pop(); row; row = stack.pop()) {
+      list.push(row);
+      if (folded.has(row.path)) continue;
+      for (let index = row.children.length - 1; 0 <= index; index -= 1) stack.push(row.children[index]!);
+    }
+    return list;
+  }
+
+  #see(at: number): void {
+    this.from = this.from === null ? at : Math.min(this.from, at);
+    this.until = Math.max(this.until, at);
+  }
+
+  #record(record: TaskRecord, eventAt: number): void {
+    const at = record.at ? time(record.at) : eventAt;
+    this.#see(at);
+    const row = this.#rows.get(record.path) ?? this.#add(record, at);
+    if (record.attempt !== undefined) row.attempt = Math.max(row.attempt, record.attempt);
+    if (record.input !== undefined) row.input = record.input;
+    row.state = record.state;
+    switch (record.state) {
+      case 'started':
+        row.to = null;
+        this.#open(row, at, WAITING_KINDS.has(row.kind));
+        break;
+      case 'retrying':
+        row.retries.push(at);
+        row.error = record.error ?? row.error;
+        this.#open(row, at, true);
+        break;
+      default:
+        if (record.output !== undefined) row.output = record.output;
+        row.error = record.error ?? (record.state === 'completed' ? null : row.error);
+        this.#close(row, at);
+    }
+  }
+
+  #add(record: TaskRecord, at: number): Row {
+    const from = Math.min(record.started_at ? time(record.started_at) : at, at);
+    this.#see(from);
+    const parent = this.#parentOf(record);
+    const row: Row = {
+      path: record.path,
+      task: record.task,
+      name: record.name,
+      kind: record.kind,
+      suffix: [...record.path.matchAll(/#([^/#]+)/g)].map((match) => match[1]).join('.'),
+      state: record.state,
+      parent,
+      children: [],
+      depth: parent ? parent.depth + 1 : 0,
+      from,
+      to: null,
+      segments: [],
+      retries: [],
+      attempt: 1,
+      input: undefined,
+      output: undefined,
+      error: null,
+    };
+    if (record.state !== 'skipped') this.#open(row, from, WAITING_KINDS.has(row.kind));
+    this.#rows.set(row.path, row);
+    const same = this.#byTask.get(row.task);
+    if (same) same.push(row);
+    else this.#byTask.set(row.task, [row]);
+    (parent?.children ?? this.#roots).push(row);
+    return row;
+  }
+
+  /**
+   * The row around a task: of the nearest enclosing task, the one whose path leads to this one,
+   * else the one that started last.
+   */
+  #parentOf(record: TaskRecord): Row | null {
+    const path = record.path;
+    for (let end = path.lastIndexOf('/'); 0 < end; end = path.lastIndexOf('/', end - 1)) {
+      const row = this.#rows.get(path.slice(0, end));
+      if (row) return row;
+    }
+    const task = record.task;
+    for (let end = task.lastIndexOf('/'); 0 < end; end = task.lastIndexOf('/', end - 1)) {
+      const row = this.#byTask.get(task.slice(0, end))?.at(-1);
+      if (row && row.path !== path) return row;
+    }
+    return null;
+  }
+
+  #open(row: Row, at: number, isWaiting: boolean): void {
+    const last = row.segments.at(-1);
+    if (last && last.to === null) {
+      if (last.isWaiting === isWaiting) return;
+      last.to = at;
+    }
+    row.segments.push({ from: at, to: null, isWaiting });
+  }
+
+  #close(row: Row, at: number): void {
+    const last = row.segments.at(-1);
+    if (last && last.to === null) last.to = Math.max(at, last.from);
+    row.to = Math.max(at, row.from);
+  }
+}
+
+/** How long a row has taken, up to `now` while it goes on. */
+export function lengthOf(row: Row, now: number): number {
+  return Math.max(0, (row.to ?? now) - row.from);
+}
+
+/** Whether a row stands still: waiting, or between two attempts. */
+export function isWaiting(row: Row): boolean {
+  return row.to === null && (row.segments.at(-1)?.isWaiting ?? false);
+}
+
+function time(at: string): number {
+  const value = Date.parse(at);
+  return Number.isNaN(value) ? 0 : value;
+}

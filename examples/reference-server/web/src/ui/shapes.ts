@@ -1,0 +1,43 @@
+import type { ExecutionStatus, TaskState } from '../api/types.ts';
+
+export type Outcome = 'completed' | 'running' | 'waiting' | 'faulted' | 'idle';
+export type Shape = 'tick' | 'dot' | 'pause' | 'cross' | 'slash' | 'ring' | 'arrow';
+
+interface Look {
+  outcome: Outcome;
+  shape: Shape;
+  label: string;
+}
+
+/** How each state looks everywhere: never by colour alone. */
+const LOOKS: Record<ExecutionStatus | TaskState, Look> = {
+  pending: { outcome: 'idle', shape: 'ring', label: 'Pending' },
+  running: { outcome: 'running', shape: 'dot', label: 'Running' },
+  started: { outcome: 'running', shape: 'dot', label: 'Running' },
+  waiting: { outcome: 'waiting', shape: 'pause', label: 'Waiting' },
+  suspended: { outcome: 'waiting', shape: 'pause', label: 'Suspended' },
+  retrying: { outcome: 'waiting', shape: 'arrow', label: 'Retrying' },
+  completed: { outcome: 'completed', shape: 'tick', label: 'Completed' },
+  faulted: { outcome: 'faulted', shape: 'cross', label: 'Faulted' },
+  cancelled: { outcome: 'idle', shape: 'slash', label: 'Cancelled' },
+  skipped: { outcome: 'idle', shape: 'arrow', label: 'Skipped' },
+};
+
+export function lookOf(state: string): Look {
+  return LOOKS[state as ExecutionStatus] ?? { outcome: 'idle', shape: 'ring', label: state };
+}
+
+/** Every status that an execution can have, in the order of its life. */
+export const STATUSES: ExecutionStatus[] = [
+  'pending',
+  'running',
+  'waiting',
+  'suspended',
+  'completed',
+  'faulted',
+  'cancelled',
+];
+
+export function isOver(status: ExecutionStatus): boolean {
+  return status === 'completed' || status === 'faulted' || status === 'cancelled';
+}
