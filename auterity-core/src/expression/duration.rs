@@ -180,9 +180,8 @@ fn fraction_nanoseconds(digits: &str, seconds: i128) -> Result<i128, DurationErr
 
 /// Gives a whole number that is not negative; `2.0` counts as 2.
 fn whole(amount: &Value) -> Result<i64, DurationError> {
-    let number = match amount {
-        Value::Number(number) => number,
-        _ => return Err(DurationError("an amount of time is a number".to_owned())),
+    let Value::Number(number) = amount else {
+        return Err(DurationError("an amount of time is a number".to_owned()));
     };
     match (number.as_i64(), number.as_f64()) {
         (Some(amount), _) if 0 <= amount => Ok(amount),

@@ -17,9 +17,11 @@ const NESTING_MAX: usize = 48;
 const DEPTH_MAX: usize = 128;
 /// How many tokens there may be.
 const TOKENS_MAX: usize = 4_096;
-/// The words that make a term deeper, as operators do.
-const NESTING_WORDS: [&str; 14] = [
-    "and", "as", "break", "catch", "def", "elif", "else", "foreach", "if", "label", "or", "reduce",
+/// How much depth a definition counts as, since more calls lie between.
+const DEFINITION_DEPTH: usize = 4;
+/// The other words that make a term deeper, as operators do.
+const NESTING_WORDS: [&str; 13] = [
+    "and", "as", "break", "catch", "elif", "else", "foreach", "if", "label", "or", "reduce",
     "then", "try",
 ];
 
@@ -67,6 +69,7 @@ fn depth_bound(tokens: &[Token<&str>], object: bool, count: &mut usize) -> usize
             Tok::Sym if *text == ";" || (object && *text == ",") => current = 0,
             Tok::Sym if matches!(*text, "," | ":" | "?" | ".") || text.starts_with('.') => {}
             Tok::Sym => current += 1,
+            Tok::Word if *text == "def" => current += DEFINITION_DEPTH,
             Tok::Word if NESTING_WORDS.contains(text) => current += 1,
             Tok::Word | Tok::Var | Tok::Fmt | Tok::Num => {}
         }
@@ -180,18 +183,18 @@ impl<'s> Names<'s> {
             Term::Fold(_, source, pattern, arguments) => {
                 self.term(source);
                 self.pattern(pattern);
-                arguments.iter().for_each(|argument| self.term(argument));
+                self.terms(arguments);
             }
             Term::TryCatch(body, handler) => {
                 self.term(body);
-                handler.iter().for_each(|handler| self.term(handler));
+                self.terms(handler.as_deref());
             }
             Term::IfThenElse(cases, otherwise) => {
                 for (condition, then) in cases {
                     self.term(condition);
                     self.term(then);
                 }
-                otherwise.iter().for_each(|otherwise| self.term(otherwise));
+                self.terms(otherwise.as_deref());
             }
             Term::Def(definitions, body) => {
                 for definition in definitions {
@@ -201,7 +204,7 @@ impl<'s> Names<'s> {
             }
             Term::Call(name, arguments) => {
                 self.calls.insert((*name, arguments.len()));
-                arguments.iter().for_each(|argument| self.term(argument));
+                self.terms(arguments);
             }
             Term::Var(name) => {
                 self.variables
@@ -213,7 +216,8 @@ impl<'s> Names<'s> {
                     match part {
                         Part::Index(index) => self.term(index),
                         Part::Range(from, to) => {
-                            from.iter().chain(to).for_each(|bound| self.term(bound));
+                            self.terms(from);
+                            self.terms(to);
                         }
                     }
                 }
@@ -221,10 +225,23 @@ impl<'s> Names<'s> {
         }
     }
 
+    fn terms<'t>(&mut self, terms: impl IntoIterator<Item = &'t Term<&'s str>>)
+    where
+        's: 't,
+    {
+        for term in terms {
+            self.term(term);
+        }
+    }
+
     fn pattern(&mut self, pattern: &Pattern<&'s str>) {
         match pattern {
             Pattern::Var(_) => {}
-            Pattern::Arr(items) => items.iter().for_each(|item| self.pattern(item)),
+            Pattern::Arr(items) => {
+                for item in items {
+                    self.pattern(item);
+                }
+            }
             Pattern::Obj(entries) => {
                 for (key, item) in entries {
                     self.term(key);

@@ -1,10 +1,17 @@
 //! Expressions and templates as the interpreter uses them.
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failed test says which expression; figures are printed and not asserted"
+)]
 
 use std::sync::Arc;
 
 use auterity_core::expression::{
     Budget, EvaluateErrorKind, Expression, Mode, Template, Variables, duration,
 };
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use proptest::{collection, prop_assert_eq};
 use serde_json::{Value, json};
 
 fn evaluate(source: &str, input: &Value) -> Value {
@@ -98,13 +105,13 @@ fn durations_are_read() {
 }
 
 /// Evaluates on a thread with the stack of a tokio worker.
-fn budget_kind(source: &str, input: &Value) -> Option<EvaluateErrorKind> {
+fn budget_kind(source: &str, input: &Value, budget: Budget) -> Option<EvaluateErrorKind> {
     let (source, input) = (source.to_owned(), input.clone());
     let evaluate = move || {
         let expression = Expression::compile(&source, &[])
             .unwrap_or_else(|mistake| panic!("{source}: {mistake}"));
         let started = std::time::Instant::now();
-        let result = expression.evaluate(&input, &Variables::default(), &Budget::default());
+        let result = expression.evaluate(&input, &Variables::default(), &budget);
         println!(
             "{:>8.1} ms  {source}",
             started.elapsed().as_secs_f64() * 1e3
@@ -124,9 +131,21 @@ fn budget_kind(source: &str, input: &Value) -> Option<EvaluateErrorKind> {
 
 #[test]
 fn hostile_expressions_are_refused() {
+    // A tenth of the default, to be done soon; what is slow per operation gets all.
+    let tenth = Budget {
+        operations_max: Budget::default().operations_max / 10,
+        ..Budget::default()
+    };
+    let whole = [
+        "def f: f, f; f",
+        "last(range(1e12))",
+        "def f: f; f",
+        "repeat(1)",
+    ];
+    let cases = HOSTILE.iter().map(|source| (source, tenth));
     let mut wrong = Vec::new();
-    for source in HOSTILE {
-        match budget_kind(source, &json!({"a": [1, 2, 3]})) {
+    for (source, budget) in cases.chain(whole.iter().map(|source| (source, Budget::default()))) {
+        match budget_kind(source, &json!({"a": [1, 2, 3]}), budget) {
             Some(EvaluateErrorKind::Budget(_)) => {}
             other => wrong.push((source, other)),
         }
@@ -537,5 +556,314 @@ fn filters_do_as_jq() {
         ("\"ab\" * 2, \"ab\" * 0", json!(null), json!(["abab", null])),
     ] {
         assert_eq!(evaluate(source, &input), expected, "{source}");
+    }
+}
+
+/// JSON with few names, so that paths often hit.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<f32>().prop_map(|float| Value::from(f64::from(float))),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        let key = prop_oneof!["[abc]", any::<String>()];
+        prop_oneof![
+            collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            collection::vec((key, inner), 0..5)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_path() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        "\\.[abc]",
+        "\\.\"[abcä]\"",
+        "\\[\"[abc]\"\\]",
+        (-3_i32..4).prop_map(|index| format!("[{index}]")),
+    ];
+    let root = prop_oneof![Just(String::new()), Just("$v".to_owned())];
+    (root, collection::vec(part, 0..4)).prop_map(|(root, parts)| {
+        let path = parts.concat();
+        match (root.as_str(), path.starts_with('.')) {
+            ("", false) => format!(".{path}"),
+            _ => format!("{root}{path}"),
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn paths_agree_with_jq(path in any_path(), input in any_json(), variable in any_json()) {
+        let names = ["v".to_owned()];
+        let mut variables = Variables::default();
+        variables.set("v", Arc::new(variable));
+        let evaluate = |source: &str| {
+            let expression = Expression::compile(source, &names).expect("valid");
+            let result = expression.evaluate(&input, &variables, &Budget::default());
+            result
+                .map(|value| value.to_string())
+                .map_err(|error| error.message().split(" in ${").next().map(str::to_owned))
+        };
+        // Piped, it is no longer a plain path.
+        prop_assert_eq!(evaluate(&path), evaluate(&format!("{path} | .")));
+    }
+
+    #[test]
+    fn values_survive_jq(input in any_json()) {
+        let expression = Expression::compile("(.) | .", &[]).expect("valid");
+        let output = expression.evaluate(&input, &Variables::default(), &Budget::default());
+        prop_assert_eq!(output.expect("evaluates").to_string(), input.to_string());
+    }
+
+    #[test]
+    fn no_source_makes_it_panic(source in "[.a$x|,()\\[\\]{}\"0-9 +*/?:;defifthenelsendreducasrangpt@-]{0,40}") {
+        if let Ok(expression) = Expression::compile(&source, &["x".to_owned()]) {
+            let budget = Budget { operations_max: 20_000, ..Budget::default() };
+            let result = expression.evaluate(&json!({"a": [1, "x"]}), &Variables::default(), &budget);
+            if let Err(error) = result {
+                assert!(!error.message().contains("a fault of"), "{source}");
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_or_long_sources_are_refused() {
+    let compile = |source: &str| Expression::compile(source, &[]).expect_err("is refused");
+    for part in [
+        "(",
+        "[",
+        "{a:",
+        "\"\\(",
+        "-",
+        "try ",
+        "1|",
+        "1+",
+        "def f: ",
+        ".[",
+        "if 1 then ",
+        "1 as $x|",
+        "label $x|",
+    ] {
+        compile(&part.repeat(100_000 / part.len()));
+        compile(&part.repeat(16_000 / part.len()));
+        compile(&(part.repeat(2_000) + "1"));
+    }
+    compile(&format!("[{}]", vec!["1"; 3_000].join(",")));
+    let long = format!("[{}] | length", vec!["1"; 1_500].join(","));
+    assert_eq!(evaluate(&long, &json!(null)), json!(1_500));
+}
+
+#[test]
+fn deep_terms_fit_the_stack() {
+    let depths = [
+        ("-", "1", ""),
+        ("(", "1", ")"),
+        ("[", "1", "]"),
+        ("1|", "1", ""),
+        ("1+", "1", ""),
+        ("try ", "1", ""),
+        ("1 as $x|", "1", ""),
+        (".[", "0", "]?"),
+        ("if . then ", "1", " else . end"),
+        ("def f: ", "1", "; f"),
+        ("def f: [try (", "1", ")]; -f"),
+        ("[-(", "1", ")]"),
+        ("{a: (1 | ", "1", ")}"),
+    ];
+    for (before, middle, after) in depths {
+        let deepest = (1..200).rev().find_map(|times| {
+            let source = before.repeat(times) + middle + &after.repeat(times);
+            let expression = Expression::compile(&source, &[]).ok()?;
+            Some((
+                times,
+                expression.evaluate(&json!([0]), &Variables::default(), &Budget::default()),
+            ))
+        });
+        let (times, _) = deepest.expect("some depth is allowed");
+        println!("{before:>12} {times} deep");
+        assert!(9 <= times, "{before}");
+    }
+}
+
+#[test]
+fn deep_values_are_refused() {
+    let mut deep = json!(1);
+    for _ in 0..1_000 {
+        deep = json!([deep]);
+    }
+    for source in [".", ". | .", "[.]", "length", ".[0]"] {
+        let expression = Expression::compile(source, &[]).expect("valid");
+        let error = expression.evaluate(&deep, &Variables::default(), &Budget::default());
+        let kind = error.expect_err(source).kind();
+        assert!(matches!(kind, EvaluateErrorKind::Budget(_)), "{source}");
+    }
+}
+
+#[test]
+fn loose_templates_fall_back_to_text() {
+    let names = ["context".to_owned()];
+    let template = json!([
+        "hello",
+        ".n",
+        "2024-01-01",
+        "$context.x",
+        ".n + \"a\"",
+        "a.b",
+        "${ .n }",
+        "true",
+        "1"
+    ]);
+    let template = Template::compile(&template, &names, Mode::Loose).expect("valid");
+    let value = template.evaluate(&json!({"n": 1}), &Variables::default(), &Budget::default());
+    let expected = json!([
+        "hello",
+        1,
+        "2024-01-01",
+        null,
+        ".n + \"a\"",
+        "a.b",
+        1,
+        "true",
+        "1"
+    ]);
+    assert_eq!(value.expect("evaluates"), expected);
+}
+
+#[test]
+fn templates_give_all_mistakes_with_pointers() {
+    let template = json!({"a/b": ["${ . }", "${ $no }"], "c": "${ 1 + }"});
+    let mistakes = Template::compile(&template, &[], Mode::Strict).expect_err("is refused");
+    let pointers: Vec<&str> = mistakes
+        .iter()
+        .map(|(pointer, _)| pointer.as_str())
+        .collect();
+    assert_eq!(pointers, ["/a~1b/1", "/c"]);
+}
+
+#[test]
+fn a_template_shares_one_budget() {
+    let template = json!(vec!["${ [range(20000)] | length }"; 50]);
+    let template = Template::compile(&template, &[], Mode::Strict).expect("valid");
+    let result = template.evaluate(&json!(null), &Variables::default(), &Budget::default());
+    let kind = result.expect_err("is refused").kind();
+    assert!(matches!(kind, EvaluateErrorKind::Budget(_)), "{kind:?}");
+}
+
+#[test]
+fn errors_show_only_what_the_source_says() {
+    let input = json!({"s": "s3cret", "n": 424_242, "l": ["s3cret"]});
+    for (source, shown) in [
+        ("error(\"no amount\")", "no amount"),
+        ("error(\"bad \\(.s)\")", "raised an error with a string"),
+        ("error(.s)", "raised an error with a string"),
+        ("error({code: .s})", "raised an error with a object"),
+        (".s[.n]", "cannot index string with number"),
+        (".s | tonumber", "cannot parse the string as a number"),
+        (".s | fromjson", "cannot parse the string as JSON"),
+        (".s | test(\"(\")", "not a regular expression"),
+        (
+            ".s as $x | \"a\" | test($x + \"(\")",
+            "not a regular expression",
+        ),
+        (".s | fromdate", "RFC 3339"),
+        (".s | @base64d", "base64"),
+        (".n | implode", "cannot use number as array"),
+        ("[.n * 100] | implode", "no character's code"),
+        (".s - 1", "cannot calculate string - number"),
+        ("{(.n): 1}", "object key"),
+        (
+            "try (.s | .[0]) catch error",
+            "cannot index string with number",
+        ),
+        (".l | join(.n)", "cannot index array with \"n\""),
+        ("[.l, .l] | join(\",\")", "cannot join"),
+        (".s | test(\"a\"; \"q\")", "flags"),
+        (".s | strptime(\"%Y\")", "cannot parse the string as a date"),
+        (
+            ".s | ascii_downcase | error",
+            "raised an error with a string",
+        ),
+        (
+            ".s | ltrimstr(\"s\") | error",
+            "raised an error with a string",
+        ),
+        (".s[1:] | error", "raised an error with a string"),
+        ("keys[0] | error", "raised an error with a string"),
+        ("(.s | tojson) | error", "raised an error with a string"),
+        ("\"\\(.n)\" | error", "raised an error with a string"),
+    ] {
+        let expression =
+            Expression::compile(source, &[]).unwrap_or_else(|m| panic!("{source}: {m}"));
+        let result = expression.evaluate(&input, &Variables::default(), &Budget::default());
+        let message = result.expect_err(source).to_string();
+        assert!(message.contains(shown), "{source}: {message}");
+        assert!(
+            !message.contains("3cret") && !message.contains("4242"),
+            "{source}: {message}"
+        );
+    }
+}
+
+#[test]
+fn duration_objects_are_read() {
+    let span = duration::from_value(&json!({"days": 1, "milliseconds": 1500})).expect("valid");
+    assert_eq!(span.to_string(), "P1DT1.5S");
+    assert_eq!(
+        duration::parse("P1.5D").expect("valid").to_string(),
+        "P1DT43200S"
+    );
+    for value in [
+        json!({}),
+        json!({"years": 1}),
+        json!({"days": -1}),
+        json!({"days": 0.5}),
+        json!(5),
+        json!("x"),
+    ] {
+        duration::from_value(&value).expect_err("is refused");
+    }
+}
+
+/// Prints what things cost, for reports.
+#[test]
+fn costs_are_printed() {
+    let items: Vec<Value> = (0..1_000)
+        .map(|id| json!({"id": id, "name": format!("item {id}"), "tags": ["a", "b"]}))
+        .collect();
+    let large = json!({"a": {"b": [1, 2, 3]}, "items": items});
+    let small = json!({"a": {"b": [1, 2, 3]}, "n": 5});
+    let names = ["context".to_owned()];
+    let mut variables = Variables::default();
+    variables.set("context", Arc::new(json!({"user": {"name": "Ada"}})));
+    for (source, input) in [
+        (".a.b[0]", &large),
+        ("$context.user.name", &large),
+        (".a.b", &small),
+        (".n + 1", &small),
+        (".n > 3 and .a.b[0] == 1", &small),
+        ("{name: $context.user.name, total: (.a.b | add)}", &small),
+        (".n + 1", &large),
+        (".items | map(select(.id < 10)) | length", &large),
+        ("\"Hello, \\($context.user.name)\"", &small),
+    ] {
+        let started = std::time::Instant::now();
+        let expression = Expression::compile(source, &names).expect("valid");
+        let compiled = started.elapsed();
+        let rounds = 20;
+        let started = std::time::Instant::now();
+        for _ in 0..rounds {
+            expression
+                .evaluate(input, &variables, &Budget::default())
+                .expect("evaluates");
+        }
+        let evaluated = started.elapsed() / rounds;
+        println!("compile {compiled:>10.1?} evaluate {evaluated:>10.1?}  {source}");
     }
 }

@@ -147,7 +147,7 @@ fn one<'a>(result: ValR) -> ValXs<'a, Val> {
 }
 
 /// Pops one argument and gives the one result.
-fn with_argument<'a>(mut cv: Cv<'a, Data>, run: impl FnOnce(Val, Val) -> ValR) -> ValXs<'a, Val> {
+fn with_argument(mut cv: Cv<'_, Data>, run: impl FnOnce(Val, Val) -> ValR) -> ValXs<'_, Val> {
     let argument = cv.0.pop_var();
     one(run(cv.1, argument))
 }

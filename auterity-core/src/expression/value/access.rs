@@ -236,9 +236,7 @@ impl ValT for Val {
                 meter::admit(list.weight, list.depth);
                 Ok(Self::List(Rc::new(list)))
             }
-            (value, index) => {
-                opt.fail(value, |value| Exn::from(Error::index(value, index.clone())))
-            }
+            (value, index) => opt.fail(value, |value| Exn::from(cannot_index(&value, index))),
         }
     }
 
@@ -305,7 +303,7 @@ impl Val {
                 let bound = |name| range.entries.get(name);
                 Some(value.clone().range(bound("start")..bound("end"))?)
             }
-            (value, index) => return Err(Error::index(value.clone(), index.clone())),
+            (value, index) => return Err(cannot_index(value, index)),
         })
     }
 }
@@ -318,8 +316,23 @@ pub(in crate::expression) fn indices_of_part(items: &[Val], part: &[Val]) -> Val
     let windows = items.windows(part.len()).enumerate();
     let found = windows
         .take_while(|_| meter::spent().is_none())
-        .filter_map(|(index, window)| (window == part).then(|| Val::from(index)));
+        .filter(|(_, window)| *window == part)
+        .map(|(index, _)| Val::from(index));
     found.collect()
+}
+
+/// Names the types, and the key where the source says it.
+fn cannot_index(value: &Val, index: &Val) -> Error {
+    let value = value.type_name();
+    match index {
+        Val::Text(key) if key.public => {
+            Error::str(format_args!("cannot index {value} with \"{}\"", key.text))
+        }
+        other => Error::str(format_args!(
+            "cannot index {value} with {}",
+            other.type_name()
+        )),
+    }
 }
 
 /// Makes the array or object that has a value at an index.

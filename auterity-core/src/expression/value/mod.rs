@@ -36,8 +36,9 @@ const ENTRY_BYTES: usize = 2 * SLOT_BYTES;
 const NULL_WEIGHT: u64 = 5;
 
 /// A value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Val {
+    #[default]
     Null,
     Bool(bool),
     Number(Number),

@@ -83,10 +83,9 @@ impl Div for Val {
                 Err(Error::str("cannot divide by zero"))
             }
             (Self::Number(left), Self::Number(right)) => {
-                let whole = |left: i128, right: i128| {
-                    (left % right == 0)
-                        .then(|| left.checked_div(right))
-                        .flatten()
+                let whole = |left: i128, right: i128| match left.checked_rem(right) {
+                    Some(0) => left.checked_div(right),
+                    _ => None,
                 };
                 Ok(calculate(left, right, whole, |left, right| left / right))
             }
@@ -246,17 +245,11 @@ fn split(text: &str, separator: &str) -> Val {
         Val::list(Vec::new())
     } else if separator.is_empty() {
         let characters = text.chars().take_while(|_| meter::spent().is_none());
-        characters.map(|character| Val::text(character)).collect()
+        characters.map(Val::text).collect()
     } else {
         text.split(separator)
             .take_while(limited)
             .map(Val::text)
             .collect()
-    }
-}
-
-impl Default for Val {
-    fn default() -> Self {
-        Self::Null
     }
 }
