@@ -1,4 +1,5 @@
 //! Integration tests of the crate.
 
+mod definition;
 mod expression;
 mod http;

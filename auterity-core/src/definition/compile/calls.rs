@@ -1,0 +1,170 @@
+//! Calls: functions, arguments and authentication.
+
+use serde_json::{Map, Value, json};
+
+use super::Compiler;
+use super::expressions::Secrets;
+use crate::definition::call::Call;
+use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path, suggestion};
+use crate::definition::program;
+use crate::definition::record::Part;
+use crate::expression::Template;
+
+/// Where arguments may have an authentication policy.
+const POLICY_PLACES: [&str; 9] = [
+    "/authentication",
+    "/endpoint/authentication",
+    "/document/endpoint/authentication",
+    "/service/authentication",
+    "/proto/endpoint/authentication",
+    "/server/authentication",
+    "/agentCard/endpoint/authentication",
+    "/transport/http/endpoint/authentication",
+    "/script/source/endpoint/authentication",
+];
+
+const SCHEMES: [&str; 5] = ["basic", "bearer", "digest", "oauth2", "oidc"];
+
+impl Compiler<'_> {
+    pub(super) fn call(&mut self, call: &Call, pointer: &str) -> Option<program::TaskKind> {
+        let with = pointer_path(pointer, "with");
+        if let Call::Function { name, with: given } = call {
+            if let Some(index) = self.defined(name) {
+                let arguments = match given {
+                    Some(given) => {
+                        let given = Value::Object(given.clone());
+                        Some(self.template(&given, &with, Secrets::Forbidden)?)
+                    }
+                    None => None,
+                };
+                if let Some(caller) = self.function {
+                    self.calls
+                        .push((caller, index, pointer_path(pointer, "call")));
+                }
+                return Some(program::TaskKind::CallDefined {
+                    body: self.functions[index],
+                    arguments,
+                });
+            }
+            self.check_function(name, &pointer_path(pointer, "call"));
+        }
+        let arguments = match call.arguments() {
+            Some(arguments) => Some(self.arguments(&arguments, &with)?),
+            None => None,
+        };
+        Some(program::TaskKind::Call(program::Call {
+            function: call.function().to_owned(),
+            arguments,
+            awaited: true,
+        }))
+    }
+
+    /// Finds a function of the definition itself.
+    fn defined(&self, name: &str) -> Option<usize> {
+        let functions = self.definition.root.reusable.as_ref()?.functions.as_ref()?;
+        functions.get_index_of(name)
+    }
+
+    fn check_function(&mut self, name: &str, pointer: &str) {
+        if name.contains('@') || name.contains("://") {
+            let what = format!("the function \"{name}\" of a catalog");
+            self.unsupported(pointer, Place::Value, &what);
+            return;
+        }
+        let Some(is_registered) = self.options.functions else {
+            return;
+        };
+        if is_registered(name) {
+            return;
+        }
+        let reusable = self.definition.root.reusable.as_ref();
+        let defined = reusable.and_then(|reusable| reusable.functions.as_ref());
+        let defined = defined
+            .into_iter()
+            .flat_map(indexmap::IndexMap::keys)
+            .map(String::as_str);
+        let built_in = ["http", "openapi", "grpc", "asyncapi", "mcp", "a2a"];
+        let known: Vec<&str> = defined.chain(built_in).collect();
+        let message = format!("there is no function \"{name}\"");
+        let hint = suggestion(name, known, "function");
+        let finding = Finding::new("unknown_function", pointer, Place::Value, message);
+        self.report(finding.with_hint(format!("{hint}; the host registers others")));
+    }
+
+    /// Compiles arguments, with references to policies and secrets resolved.
+    pub(super) fn arguments(&mut self, arguments: &Value, pointer: &str) -> Option<Template> {
+        let template = self.template(arguments, pointer, Secrets::Allowed);
+        let mut resolved = arguments.clone();
+        let mut complete = true;
+        for place in POLICY_PLACES {
+            let Some(policy) = resolved.pointer_mut(place) else {
+                continue;
+            };
+            let given = policy.take();
+            match self.policy(&given, &format!("{pointer}{place}")) {
+                Some(replacement) => {
+                    if let Some(policy) = resolved.pointer_mut(place) {
+                        *policy = replacement;
+                    }
+                }
+                None => complete = false,
+            }
+        }
+        let template = template.filter(|_| complete)?;
+        if resolved == *arguments {
+            return Some(template);
+        }
+        // Mistakes in a policy are reported where it stands, under `use`.
+        self.build(&resolved).ok()
+    }
+
+    /// Resolves a policy, or a reference to one.
+    fn policy(&mut self, policy: &Value, pointer: &str) -> Option<Value> {
+        let Some(name) = policy.get("use").and_then(Value::as_str) else {
+            return self.with_secrets(policy, pointer);
+        };
+        let reusable = self.definition.root.reusable.as_ref();
+        let known = reusable.and_then(|reusable| reusable.authentications.as_ref());
+        let Some(found) = known.and_then(|known| known.get(name)) else {
+            let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
+            let pointer = pointer_join(pointer, "use");
+            self.unknown(
+                "unknown_authentication",
+                "authentication policy",
+                name,
+                known,
+                &pointer,
+            );
+            return None;
+        };
+        let pointer = pointer_join("/use/authentications", name);
+        self.with_secrets(&found.write(), &pointer)
+    }
+
+    /// Replaces `{ basic: { use: name } }` by expressions over the secret.
+    pub(super) fn with_secrets(&mut self, policy: &Value, pointer: &str) -> Option<Value> {
+        let scheme = SCHEMES
+            .into_iter()
+            .find(|scheme| policy.get(scheme).is_some())?;
+        let Some(name) = policy
+            .pointer(&format!("/{scheme}/use"))
+            .and_then(Value::as_str)
+        else {
+            return Some(policy.clone());
+        };
+        self.secret(name, &format!("{pointer}/{scheme}/use"), Place::Value);
+        let secret = format!("$secrets[{}]", Value::from(name));
+        let property = |property: &str| format!("${{ {secret}.{property} }}");
+        let properties = match scheme {
+            "basic" | "digest" => json!({
+                "username": property("username"),
+                "password": property("password"),
+            }),
+            "bearer" => json!({ "token": property("token") }),
+            _ => json!(format!("${{ {secret} }}")),
+        };
+        let mut resolved = Map::new();
+        resolved.insert(scheme.to_owned(), properties);
+        Some(Value::Object(resolved))
+    }
+}

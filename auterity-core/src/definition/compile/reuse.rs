@@ -1,0 +1,186 @@
+//! Parts under `use`, and the schedule.
+
+use serde_json::Value;
+
+use super::Compiler;
+use super::expressions::Secrets;
+use crate::definition::document::Use;
+use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path};
+use crate::definition::program::ListIndex;
+use crate::definition::record::Part;
+use crate::definition::task::ErrorDefinition;
+use crate::definition::timeout::Referenced;
+use crate::expression::Template;
+
+impl Compiler<'_> {
+    /// Compiles the functions, each into a list of one task.
+    pub(super) fn functions(&mut self) {
+        let reusable = self.definition.root.reusable.as_ref();
+        let Some(functions) = reusable.and_then(|reusable| reusable.functions.as_ref()) else {
+            return;
+        };
+        // Functions may call each other, so all have their list before the first is compiled.
+        for _ in functions {
+            self.lists.push(Vec::new());
+            let index = super::lists::index_of(self.lists.len() - 1);
+            self.functions.push(ListIndex(index));
+        }
+        for (index, (name, task)) in functions.iter().enumerate() {
+            self.function = Some(index);
+            self.tasks_met += 1;
+            let pointer = pointer_join("/use/functions", name);
+            let task = self.task(name, task, Some(&super::lists::Names::new()), &pointer);
+            let list = self.functions[index].0 as usize;
+            self.lists[list] = vec![task];
+        }
+        self.function = None;
+        self.check_cycles(functions.len());
+    }
+
+    /// Reports functions that call themselves, directly or through others.
+    fn check_cycles(&mut self, count: usize) {
+        let calls = std::mem::take(&mut self.calls);
+        let mut callees = vec![Vec::new(); count];
+        for (caller, callee, _) in &calls {
+            callees[*caller].push(*callee);
+        }
+        for (caller, callee, pointer) in calls {
+            let mut reached = vec![false; count];
+            let mut open = vec![callee];
+            while let Some(function) = open.pop() {
+                if std::mem::replace(&mut reached[function], true) {
+                    continue;
+                }
+                open.extend(&callees[function]);
+            }
+            if reached[caller] {
+                let message = "the function calls itself, and would never end";
+                let finding = Finding::new("function_cycle", pointer, Place::Value, message);
+                self.report(
+                    finding.with_hint(
+                        "use a loop (`for`, or a jump back), or a workflow that it runs",
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Checks what is under `use` and referred to by nobody.
+    pub(super) fn unused(&mut self) {
+        let Some(reusable) = self.definition.root.reusable.as_ref() else {
+            return;
+        };
+        for (name, policy) in reusable.authentications.iter().flatten() {
+            let pointer = pointer_join("/use/authentications", name);
+            let value = policy.write();
+            self.template(&value, &pointer, Secrets::Allowed);
+            self.with_secrets(&value, &pointer);
+        }
+        for (name, error) in reusable.errors.iter().flatten() {
+            let pointer = pointer_join("/use/errors", name);
+            if !self.used.contains(&pointer) {
+                self.template(&error.write(), &pointer, Secrets::Forbidden);
+            }
+        }
+        for (name, policy) in reusable.retries.iter().flatten() {
+            let pointer = pointer_join("/use/retries", name);
+            if !self.used.contains(&pointer) {
+                self.with_variables(&["error"], |compiler| {
+                    compiler.retry_policy(policy, &pointer)
+                });
+            }
+        }
+        for (name, timeout) in reusable.timeouts.iter().flatten() {
+            let pointer = pointer_join("/use/timeouts", name);
+            if !self.used.contains(&pointer) {
+                self.length(&timeout.after, &pointer_path(&pointer, "after"));
+            }
+        }
+        self.secrets(reusable);
+        self.extensions(reusable);
+    }
+
+    fn secrets(&mut self, reusable: &Use) {
+        let secrets = reusable.secrets.as_deref().unwrap_or_default();
+        for (index, secret) in secrets.iter().enumerate() {
+            let pointer = pointer_join("/use/secrets", &index.to_string());
+            if secret.is_empty() {
+                let finding =
+                    Finding::new("empty_text", pointer, Place::Value, "the name is empty");
+                self.report(finding.with_hint("give the secret's name"));
+            } else if secrets.iter().take(index).any(|other| other == secret) {
+                let message = format!("the secret \"{secret}\" is there twice");
+                let finding = Finding::new("duplicate_secret", pointer, Place::Value, message);
+                self.report(finding.with_hint("remove one of them"));
+            }
+        }
+    }
+
+    fn extensions(&mut self, reusable: &Use) {
+        if reusable
+            .catalogs
+            .as_ref()
+            .is_some_and(|catalogs| !catalogs.is_empty())
+        {
+            self.unsupported("/use/catalogs", Place::Key, "a catalog");
+        }
+        let extensions = reusable.extensions.as_deref().unwrap_or_default();
+        if !extensions.is_empty() {
+            self.unsupported("/use/extensions", Place::Key, "an extension");
+        }
+        for (index, extension) in extensions.iter().enumerate() {
+            let pointer = pointer_join("/use/extensions", &index.to_string());
+            let pointer = pointer_join(&pointer, &extension.name);
+            let extension = &extension.value;
+            self.optional_expression(extension.when.as_ref(), &pointer, "when");
+            if let Some(tasks) = &extension.before {
+                self.list(tasks, &pointer_path(&pointer, "before"));
+            }
+            if let Some(tasks) = &extension.after {
+                self.list(tasks, &pointer_path(&pointer, "after"));
+            }
+        }
+    }
+
+    /// Compiles an error that is raised: its object with expressions.
+    pub(super) fn error(
+        &mut self,
+        error: &Referenced<ErrorDefinition>,
+        pointer: &str,
+    ) -> Option<Template> {
+        let (value, pointer): (Value, String) = match error {
+            Referenced::Inline(error) => (error.write(), pointer.to_owned()),
+            Referenced::Name(name) => {
+                let reusable = self.definition.root.reusable.as_ref();
+                let known = reusable.and_then(|reusable| reusable.errors.as_ref());
+                let Some(found) = known.and_then(|known| known.get(name)) else {
+                    let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
+                    self.unknown("unknown_error", "error", name, known, pointer);
+                    return None;
+                };
+                (found.write(), self.refer("errors", name))
+            }
+        };
+        self.template(&value, &pointer, Secrets::Forbidden)
+    }
+
+    /// Checks what the reader of the schedule could not.
+    pub(super) fn schedule(&mut self) {
+        let Some(schedule) = &self.definition.root.schedule else {
+            return;
+        };
+        let pointer = "/schedule";
+        self.optional_length(schedule.every.as_ref(), pointer, "every");
+        self.optional_length(schedule.after.as_ref(), pointer, "after");
+        if let Some(strategy) = &schedule.on {
+            self.strategy(strategy, &pointer_path(pointer, "on"));
+        }
+        let is_empty =
+            |node: &crate::definition::parse::Node| node.entries().is_some_and(<[_]>::is_empty);
+        if self.tree.find(pointer).is_some_and(is_empty) {
+            let message = "the schedule does not say when to start";
+            let finding = Finding::new("empty_object", pointer, Place::Value, message);
+            self.report(finding.with_hint("add `every`, `cron`, `after` or `on`"));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Definitions: reading, writing, compiling, and what is wrong with bad ones.
+
+mod good;
+mod samples;
