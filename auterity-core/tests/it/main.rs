@@ -1,5 +1,6 @@
 //! Integration tests of the crate.
 
 mod definition;
+mod engine;
 mod expression;
 mod http;
