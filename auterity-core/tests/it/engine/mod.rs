@@ -5,4 +5,4 @@ mod fixture;
 mod messages;
 mod tasks;
 
-pub(crate) use fixture::{Fixture, PATIENCE, definition, error, options, output, scope};
+pub(crate) use fixture::{Fixture, PATIENCE, error, options, output, scope};

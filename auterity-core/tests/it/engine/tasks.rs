@@ -251,7 +251,7 @@ do:
 - keep:
     input: { from: '${ { id } }' }
     set: { id: '${ .id }', task: '${ $task.name }', workflow: '${ $workflow.definition.document.name }' }
-    export: { as: '${ { id: .id } }' }
+    export: { as: '${ { id: $input.id } }' }
     output: { as: '${ [.task, .workflow, $input.id] }' }
 ",
         json!({"order": {"id": 7, "rest": true}}),
@@ -297,13 +297,13 @@ async fn end_inside_a_nested_list_ends_the_workflow_and_exit_only_the_list() {
         "do:
 - outer:
     do:
-    - leave: { set: { at: leave }, then: exit }
+    - leave: { switch: [ { go: { when: .go, then: exit } }, { stay: { then: continue } } ] }
     - never: { set: { at: never } }
-- stop: { set: { at: '${ .at + \" stop\" }' }, then: end }
+- stop: { switch: [ { go: { when: .go, then: end } }, { stay: { then: continue } } ] }
 - neither: { set: { at: neither } }
 ",
-        json!({}),
-        json!({"at": "leave stop"}),
+        json!({"go": true}),
+        json!({"go": true}),
     )
     .await;
 }
