@@ -3,12 +3,12 @@
 use std::future::Future;
 
 use crate::error::Problem;
-use crate::services::Services;
+use crate::services::Context;
 
 /// Does the work in a routine of its own and waits for it: a connection that breaks
 /// takes the waiting with it and not the work.
 pub(crate) async fn detached<T, F>(
-    services: &Services,
+    context: &Context,
     name: &'static str,
     work: F,
 ) -> Result<T, Problem>
@@ -16,7 +16,7 @@ where
     F: Future<Output = Result<T, Problem>> + Send + 'static,
     T: Send + 'static,
 {
-    match services.routines().spawn(name, work).await {
+    match context.routines().spawn(name, work).await {
         Ok(result) => result,
         Err(source) => Err(Problem::internal(source)),
     }

@@ -12,7 +12,8 @@ use poem::{Endpoint, IntoResponse as _, Request, Response};
 
 use crate::error::{Code, Problem};
 use crate::security;
-use crate::services::Services;
+use crate::serve::Drain;
+use crate::services::Context;
 
 /// Names one request in answers and logs.
 #[derive(Debug, Clone)]
@@ -35,9 +36,9 @@ impl RequestId {
 }
 
 /// Gives what the edge put into the request.
-pub(crate) fn services(request: &Request) -> Result<Services, Problem> {
-    let services = request.data::<Services>().cloned();
-    services.ok_or_else(|| Problem::internal("an endpoint was mounted without the edge"))
+pub(crate) fn context(request: &Request) -> Result<Context, Problem> {
+    let context = request.data::<Context>().cloned();
+    context.ok_or_else(|| Problem::internal("an endpoint was mounted without the edge"))
 }
 
 /// Gives the id that the edge gave to the request.
@@ -46,31 +47,36 @@ pub(crate) fn request_id(request: &Request) -> Result<RequestId, Problem> {
     id.ok_or_else(|| Problem::internal("an endpoint was mounted without the edge"))
 }
 
+/// Tells whether and when the server goes down; never, where no server runs.
+pub(crate) fn drain(request: &Request) -> Drain {
+    request.data::<Drain>().cloned().unwrap_or_default()
+}
+
 /// The outermost endpoint.
 pub(crate) struct Edge<E> {
     inner: E,
-    services: Services,
+    context: Context,
 }
 
 impl<E: Endpoint> Edge<E> {
-    pub(crate) fn new(services: Services, inner: E) -> Self {
-        Self { inner, services }
+    pub(crate) fn new(context: Context, inner: E) -> Self {
+        Self { inner, context }
     }
 
     /// The time within which an answer must begin. A client that waits for an
     /// execution's end gets the longest wait on top.
     fn time_limit(&self, request: &Request) -> Duration {
-        let options = self.services.options();
+        let options = self.context.options();
         let waits = request
             .uri()
             .query()
             .is_some_and(|query| query.contains("wait="));
         let extra = if waits {
-            options.wait_max
+            options.wait_max()
         } else {
             Duration::ZERO
         };
-        options.handler_timeout + extra
+        options.handler_timeout() + extra
     }
 
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
@@ -101,8 +107,9 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let id = RequestId::generate();
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
+        let drain = drain(&request);
         request.set_data(id.clone());
-        request.set_data(self.services.clone());
+        request.set_data(self.context.clone());
         let mut response = match self.answer(request).await {
             Ok(response) => response,
             Err(problem) => problem.render(id.as_str(), &path),
@@ -110,8 +117,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert("x-request-id", value);
         }
-        security::add_headers(&mut response, self.services.options().https);
-        if self.services.drain().has_begun() {
+        security::add_headers(&mut response, self.context.options().https());
+        if drain.has_begun() {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,17 +1,15 @@
 //! Server-sent events: history then live, a sign of life, a polite end.
 
-use std::time::Duration;
-
 use auterity_core::clock::{Clock as _, SystemClock};
 use futures_util::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use poem::web::sse::{Event, SSE};
-use poem::{IntoResponse, Response};
+use poem::{IntoResponse, Request, Response};
 use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 
+use crate::edge;
 use crate::error::{Code, Problem};
-use crate::services::Services;
 
 /// How long a client should wait before it comes back, in milliseconds.
 const RETRY_MS: u64 = 2_000;
@@ -32,18 +30,19 @@ impl Live {
     /// Nothing queues up here: the stream is asked when the client has taken what
     /// came before.
     pub(crate) fn new(
-        services: &Services,
+        request: &Request,
         expires_at: Timestamp,
         events: impl Stream<Item = Event> + Send + 'static,
     ) -> Result<Self, Problem> {
-        let permit = services.streams().clone().try_acquire_owned();
+        let context = edge::context(request)?;
+        let permit = context.streams().clone().try_acquire_owned();
         let permit = permit.map_err(|_| {
             Problem::new(
                 Code::Overloaded,
                 "too many event streams are open; read the list and try again later",
             )
         })?;
-        let draining = services.drain().token().clone();
+        let draining = edge::drain(request).token().clone();
         let over = async move {
             tokio::select! {
                 () = draining.cancelled_owned() => {}
@@ -57,12 +56,8 @@ impl Live {
                 let _held = &permit;
                 event
             });
-        Ok(Self(SSE::new(all).keep_alive(heartbeat(services))))
+        Ok(Self(SSE::new(all).keep_alive(context.options().heartbeat())))
     }
-}
-
-fn heartbeat(services: &Services) -> Duration {
-    services.options().heartbeat
 }
 
 impl Payload for Live {

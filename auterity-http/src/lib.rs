@@ -1,7 +1,7 @@
 //! The HTTP layer: resources, conventions, limits and safety.
 //!
 //! [`mount`] turns [`Services`] into one endpoint with every resource of the API;
-//! [`serve`] serves it on a listener. No poem `Server` is involved: the accept loop
+//! [`Server`] serves it on a socket. No poem `Server` is involved: the accept loop
 //! sets the limits of connections itself.
 
 mod api;
@@ -16,6 +16,6 @@ mod security;
 mod serve;
 mod services;
 
-pub use api::{mount, openapi_document};
-pub use serve::{ServeOptions, serve};
-pub use services::{Drain, Options, Services};
+pub use api::{mount, openapi};
+pub use serve::{ServeOptions, Server};
+pub use services::{Options, Services};

@@ -205,11 +205,11 @@ impl<'a, T: Type + DeserializeOwned + Default> ApiExtractor<'a> for OptionalJson
 }
 
 async fn read_json(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
-    let services = crate::edge::services(request)?;
-    let options = services.options();
+    let context = crate::edge::context(request)?;
+    let options = context.options();
     check_encoding(request.headers())?;
     check_length(request.headers(), options.body_bytes_max)?;
-    read(body, options.body_bytes_max, options.body_timeout).await
+    read(body, options.body_bytes_max, options.body_timeout()).await
 }
 
 fn request_meta(content: &[(&'static str, MetaSchemaRef)], required: bool) -> MetaRequest {
@@ -261,11 +261,11 @@ impl<'a> ApiExtractor<'a> for DefinitionBody {
             let wanted = "application/yaml or application/json";
             return Err(wrong_media_type(given.as_deref(), wanted).into());
         }
-        let services = crate::edge::services(request)?;
-        let options = services.options();
+        let context = crate::edge::context(request)?;
+        let options = context.options();
         check_encoding(headers)?;
         check_length(headers, options.definition_bytes_max)?;
-        let bytes = read(body, options.definition_bytes_max, options.body_timeout).await?;
+        let bytes = read(body, options.definition_bytes_max, options.body_timeout()).await?;
         let text = String::from_utf8(bytes.into()).map_err(|source| {
             Problem::new(Code::InvalidBody, "the definition is not UTF-8 text").with_source(source)
         })?;

@@ -1,7 +1,7 @@
 //! From a request to a [`Scope`]: the one place at this edge that builds one.
 
-use auterity_core::Scope;
-use auterity_tenancy::{Permission, Principal, check};
+use auterity_core::{Actor, Scope};
+use auterity_tenancy::{Permission, Principal, SignedIn, check};
 use poem::http::{HeaderMap, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
@@ -9,7 +9,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::edge::RequestId;
 use crate::error::{Code, Problem};
-use crate::services::Services;
+use crate::services::Context;
 
 const SCHEME: &str = "bearer";
 /// Characters of an access token at most.
@@ -20,7 +20,7 @@ const TOKEN_LENGTH_MAX: usize = 4_096;
 /// It is no right to anything yet; [`scope`](Self::scope) asks for one.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    services: Services,
+    context: Context,
     principal: Principal,
     request_id: RequestId,
 }
@@ -31,7 +31,7 @@ impl Caller {
         check(&self.principal, permission)?;
         let trace = Some(self.request_id.as_str().to_owned());
         Ok(self
-            .services
+            .context
             .identity()
             .scope_for(&self.principal, trace, None))
     }
@@ -39,6 +39,11 @@ impl Caller {
     pub(crate) fn principal(&self) -> &Principal {
         &self.principal
     }
+}
+
+/// Gives the scope of somebody who has just made a tenant, and so owns it.
+pub(crate) fn scope_of_owner(signed_in: &SignedIn) -> Scope {
+    Scope::new(signed_in.tenant.id, Actor::User(signed_in.user.id))
 }
 
 /// Reads the access token of a request.
@@ -52,14 +57,14 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Verifies the access token of a request.
-pub(crate) fn principal(services: &Services, headers: &HeaderMap) -> Result<Principal, Problem> {
+pub(crate) fn principal(context: &Context, headers: &HeaderMap) -> Result<Principal, Problem> {
     let token = bearer_token(headers).ok_or_else(|| {
         Problem::new(
             Code::Unauthenticated,
             "this call needs an access token; sign in and send it as `Authorization: Bearer …`",
         )
     })?;
-    Ok(services.identity().authenticate(token)?)
+    Ok(context.identity().authenticate(token)?)
 }
 
 impl<'a> ApiExtractor<'a> for Caller {
@@ -93,12 +98,12 @@ impl<'a> ApiExtractor<'a> for Caller {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<Self::ParamType>,
     ) -> poem::Result<Self> {
-        let services = crate::edge::services(request)?;
-        let principal = principal(&services, request.headers())?;
+        let context = crate::edge::context(request)?;
+        let principal = principal(&context, request.headers())?;
         Ok(Self {
             principal,
             request_id: crate::edge::request_id(request)?,
-            services,
+            context,
         })
     }
 }

@@ -19,8 +19,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::services::Drain;
-
 /// The pause after an accept that failed for want of something, such as descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// How long connections that were cut may take to notice.
@@ -30,87 +28,128 @@ const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServeOptions {
-    /// How long a request's head may take to arrive; also how long a connection may
-    /// be idle between two requests.
-    pub header_timeout: Duration,
+    /// How long a request's head may take to arrive, in milliseconds; also how long a
+    /// connection may be idle between two requests.
+    pub header_ms_max: u64,
     /// Header fields of a request.
     pub headers_max: usize,
     /// Bytes of a connection's read buffer, which a request's head must fit into.
     pub buffer_bytes_max: usize,
     /// Connections open at the same time; more wait in the system's queue.
     pub connections_max: usize,
-    /// How long readiness is off before intake stops, so that balancers notice.
-    pub readiness_delay: Duration,
-    /// How long requests under way may take when the server goes down.
-    pub drain_timeout: Duration,
+    /// How long readiness is off before intake stops, so that balancers notice, in
+    /// seconds.
+    pub readiness_seconds: u64,
+    /// How long requests under way may take when the server goes down, in seconds.
+    pub drain_seconds_max: u64,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            header_timeout: Duration::from_secs(10),
+            header_ms_max: 10_000,
             headers_max: 64,
             buffer_bytes_max: 64 * 1024,
             connections_max: 10_000,
-            readiness_delay: Duration::ZERO,
-            drain_timeout: Duration::from_secs(10),
+            readiness_seconds: 0,
+            drain_seconds_max: 10,
         }
     }
 }
 
-/// Serves the endpoint on the listener until the drain begins, and then until the
-/// requests under way are answered or the drain's time is over.
-///
-/// Tells whether every connection ended in time.
-///
-/// # Errors
-/// When the listener has no address, which means that it is not usable.
-pub async fn serve<E>(
+/// Tells the parts of a server that it goes down. Clones share the word.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drain {
+    token: CancellationToken,
+}
+
+impl Drain {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+}
+
+/// A listener with the limits of its connections.
+#[derive(Debug)]
+pub struct Server {
     listener: TcpListener,
-    endpoint: E,
+    local: SocketAddr,
     options: ServeOptions,
-    drain: Drain,
-) -> io::Result<bool>
-where
-    E: Endpoint + 'static,
-{
-    let local = listener.local_addr()?;
-    let endpoint = Arc::new(endpoint.map_to_response());
-    let places = Arc::new(Semaphore::new(options.connections_max));
-    let connections = Routines::new();
-    let cut = CancellationToken::new();
-    drain.mark_started();
-    let stop = async {
-        drain.token().cancelled().await;
-        tokio::time::sleep(options.readiness_delay).await;
-    };
-    tokio::pin!(stop);
-    loop {
-        let next = tokio::select! {
-            () = &mut stop => break,
-            next = accept(&listener, &places) => next,
-        };
-        let Some((stream, remote, place)) = next else {
-            continue;
-        };
-        let connection = Connection {
+}
+
+impl Server {
+    /// Takes an address; port 0 takes any free port.
+    ///
+    /// # Errors
+    /// What the system says when the address cannot be taken.
+    pub async fn bind(address: SocketAddr, options: ServeOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?;
+        Ok(Self {
+            listener,
             local,
-            remote,
-            closing: connections.stopping().clone(),
-            cut: cut.clone(),
-            _place: place,
+            options,
+        })
+    }
+
+    /// Gives the address that was taken.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves the endpoint until the shutdown fires, and then until the requests under
+    /// way are answered or the time for that is over: readiness goes off, event
+    /// streams say goodbye, intake stops, connections close after their answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops intake; open connections go on without a limit.
+    pub async fn run<E>(self, endpoint: E, shutdown: CancellationToken)
+    where
+        E: Endpoint + 'static,
+    {
+        let endpoint = Arc::new(endpoint.map_to_response());
+        let places = Arc::new(Semaphore::new(self.options.connections_max));
+        let connections = Routines::new();
+        let cut = CancellationToken::new();
+        let stop = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(self.options.readiness_seconds)).await;
         };
-        let work = connection.serve(stream, Arc::clone(&endpoint), options.clone());
-        drop(connections.spawn("connection", work));
+        tokio::pin!(stop);
+        loop {
+            let next = tokio::select! {
+                () = &mut stop => break,
+                next = accept(&self.listener, &places) => next,
+            };
+            let Some((stream, remote, place)) = next else {
+                continue;
+            };
+            let connection = Connection {
+                local: self.local,
+                remote,
+                drain: Drain {
+                    token: shutdown.clone(),
+                },
+                closing: connections.stopping().clone(),
+                cut: cut.clone(),
+                _place: place,
+            };
+            let work = connection.serve(stream, Arc::clone(&endpoint), self.options.clone());
+            drop(connections.spawn("connection", work));
+        }
+        drop(self.listener);
+        let within = Duration::from_secs(self.options.drain_seconds_max);
+        if !connections.stop(within).await {
+            tracing::warn!("connections were cut at the end of the drain time");
+            cut.cancel();
+            connections.stop(CUT_TIMEOUT).await;
+        }
     }
-    drop(listener);
-    let ended = connections.stop(options.drain_timeout).await;
-    if !ended {
-        tracing::warn!("connections were cut at the end of the drain time");
-        cut.cancel();
-        connections.stop(CUT_TIMEOUT).await;
-    }
-    Ok(ended)
 }
 
 /// Takes the next connection once there is a place for it; nothing after an error.
@@ -151,6 +190,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 struct Connection {
     local: SocketAddr,
     remote: SocketAddr,
+    drain: Drain,
     /// Fires when no further request is taken.
     closing: CancellationToken,
     /// Fires when the time is over.
@@ -163,20 +203,21 @@ impl Connection {
     where
         E: Endpoint<Output = Response> + 'static,
     {
-        let (local, remote) = (self.local, self.remote);
+        let (local, remote, drain) = (self.local, self.remote, self.drain);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let endpoint = Arc::clone(&endpoint);
+            let (endpoint, drain) = (Arc::clone(&endpoint), drain.clone());
             async move {
                 let local = LocalAddr(local.into());
                 let remote = RemoteAddr(remote.into());
-                let request = Request::from((request, local, remote, Scheme::HTTP));
+                let mut request = Request::from((request, local, remote, Scheme::HTTP));
+                request.set_data(drain);
                 let response = endpoint.get_response(request).await;
                 Ok::<_, Infallible>(hyper::Response::from(response))
             }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(options.header_timeout)
+            .header_read_timeout(Duration::from_millis(options.header_ms_max))
             .max_headers(options.headers_max)
             .max_buf_size(options.buffer_bytes_max)
             .serve_connection(TokioIo::new(stream), service);

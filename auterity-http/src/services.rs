@@ -1,153 +1,160 @@
 //! What the host hands in, and how far a request may go.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use auterity_core::Routines;
+use auterity_core::clock::{Entropy as _, SystemEntropy};
 use auterity_core::engine::Handle;
-use auterity_tenancy::Identity;
-use serde::{Deserialize, Serialize};
+use auterity_core::{Routines, Scope};
+use auterity_tenancy::{Identity, Secret};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use crate::page::Cursors;
 
+/// What the resources stand on.
+#[derive(Clone)]
+pub struct Services {
+    /// Definitions and executions.
+    pub engine: Handle,
+    /// Users, tenants and sessions.
+    pub identity: Identity,
+    /// Limits and settings.
+    pub options: Options,
+    /// Called with the new tenant's scope after each sign-up; must not block.
+    pub on_sign_up: Option<Arc<dyn Fn(Scope) + Send + Sync>>,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Services")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Limits and settings of the HTTP layer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// The address that browsers use, such as `https://auterity.example`. With
+    /// `https`, session cookies carry the `__Host-` prefix and `Secure`, and answers
+    /// ask for HTTPS from then on.
+    pub public_url: Option<String>,
+    /// Authenticates page cursors. Processes behind one address need the same key;
+    /// absent, each process makes its own and its cursors end with it.
+    pub cursor_key: Option<Secret>,
     /// Bytes of a JSON body.
     pub body_bytes_max: usize,
     /// Bytes of a definition.
     pub definition_bytes_max: usize,
-    /// How long a body may take to arrive.
-    pub body_timeout: Duration,
-    /// How long a handler may take, besides the wait that a client asks for.
-    pub handler_timeout: Duration,
-    /// The longest `wait=` of a start.
-    pub wait_max: Duration,
-    /// The time between two signs of life on a quiet event stream.
-    pub heartbeat: Duration,
+    /// How long a body may take to arrive, in seconds.
+    pub body_seconds_max: u64,
+    /// How long a handler may take besides the wait that a client asks for, in seconds.
+    pub handler_seconds_max: u64,
+    /// The longest `wait=` of a start, in seconds.
+    pub wait_seconds_max: u64,
+    /// The time between two signs of life on a quiet event stream, in seconds.
+    pub heartbeat_seconds: u64,
     /// Event streams open at the same time.
     pub streams_max: usize,
-    /// Whether browsers reach the server by HTTPS: session cookies then carry the
-    /// `__Host-` prefix and `Secure`, and answers ask for HTTPS from then on.
-    pub https: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            public_url: None,
+            cursor_key: None,
             body_bytes_max: 1 << 20,
             definition_bytes_max: 1 << 20,
-            body_timeout: Duration::from_secs(30),
-            handler_timeout: Duration::from_secs(30),
-            wait_max: Duration::from_mins(1),
-            heartbeat: Duration::from_secs(15),
+            body_seconds_max: 30,
+            handler_seconds_max: 30,
+            wait_seconds_max: 60,
+            heartbeat_seconds: 15,
             streams_max: 2_048,
-            https: false,
         }
     }
 }
 
-/// Tells everybody that the server is going down. Clones share the word.
-#[derive(Debug, Clone, Default)]
-pub struct Drain {
-    started: Arc<AtomicBool>,
-    token: CancellationToken,
-}
-
-impl Drain {
-    /// Makes one that has not begun.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+impl Options {
+    /// Tells whether browsers reach the server by HTTPS.
+    pub(crate) fn https(&self) -> bool {
+        let url = self.public_url.as_deref();
+        url.is_some_and(|url| url.starts_with("https://"))
     }
 
-    /// Begins: readiness goes off, intake stops, event streams say goodbye.
-    pub fn begin(&self) {
-        self.token.cancel();
+    pub(crate) fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_seconds_max)
     }
 
-    /// Tells whether it has begun.
-    #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.token.is_cancelled()
+    pub(crate) fn handler_timeout(&self) -> Duration {
+        Duration::from_secs(self.handler_seconds_max)
     }
 
-    /// Gives the token that fires when it begins.
-    #[must_use]
-    pub fn token(&self) -> &CancellationToken {
-        &self.token
+    pub(crate) fn wait_max(&self) -> Duration {
+        Duration::from_secs(self.wait_seconds_max)
     }
 
-    pub(crate) fn mark_started(&self) {
-        self.started.store(true, Ordering::Release);
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.heartbeat_seconds.max(1))
     }
 
-    pub(crate) fn is_started(&self) -> bool {
-        self.started.load(Ordering::Acquire)
+    fn cursors(&self) -> Cursors {
+        match &self.cursor_key {
+            Some(key) => Cursors::new(key.expose().as_bytes()),
+            None => {
+                let mut key = [0; 32];
+                SystemEntropy.fill(&mut key);
+                Cursors::new(&key)
+            }
+        }
     }
 }
 
-/// What the resources stand on. Cheap to clone.
+/// The services as the resources share them. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Services {
+pub(crate) struct Context {
     inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    options: Options,
-    engine: Handle,
-    identity: Identity,
+    services: Services,
     cursors: Cursors,
-    drain: Drain,
     routines: Routines,
     streams: Arc<Semaphore>,
 }
 
-impl Services {
-    /// Puts the services together. The key authenticates page cursors: processes
-    /// behind one address need the same one.
-    #[must_use]
-    pub fn new(options: Options, engine: Handle, identity: Identity, cursor_key: &[u8]) -> Self {
-        let streams = Arc::new(Semaphore::new(options.streams_max));
+impl Context {
+    pub(crate) fn new(services: Services) -> Self {
         Self {
             inner: Arc::new(Inner {
-                options,
-                engine,
-                identity,
-                cursors: Cursors::new(cursor_key),
-                drain: Drain::new(),
+                cursors: services.options.cursors(),
                 routines: Routines::new(),
-                streams,
+                streams: Arc::new(Semaphore::new(services.options.streams_max)),
+                services,
             }),
         }
     }
 
-    /// Gives the word that the server goes down.
-    #[must_use]
-    pub fn drain(&self) -> &Drain {
-        &self.inner.drain
-    }
-
-    /// Waits for work that clients did not wait for.
-    pub async fn stop(&self, within: Duration) -> bool {
-        self.inner.routines.stop(within).await
-    }
-
     pub(crate) fn options(&self) -> &Options {
-        &self.inner.options
+        &self.inner.services.options
     }
 
     pub(crate) fn engine(&self) -> &Handle {
-        &self.inner.engine
+        &self.inner.services.engine
     }
 
     pub(crate) fn identity(&self) -> &Identity {
-        &self.inner.identity
+        &self.inner.services.identity
+    }
+
+    /// Tells the host about a new tenant.
+    pub(crate) fn signed_up(&self, scope: Scope) {
+        if let Some(call) = &self.inner.services.on_sign_up {
+            call(scope);
+        }
     }
 
     pub(crate) fn cursors(&self) -> &Cursors {

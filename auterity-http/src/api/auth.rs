@@ -16,7 +16,7 @@ use crate::error::{Code, Problem};
 use crate::payload::{Json, JsonBody, OptionalJsonBody, Time};
 use crate::scope::{self, Caller};
 use crate::security;
-use crate::services::Services;
+use crate::services::Context;
 
 /// Where the refresh token goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -188,7 +188,7 @@ impl Api {
         session: Query<Option<SessionMode>>,
         body: JsonBody<SignUpRequest>,
     ) -> Result<SignedUpReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let place = Place::asked(session.0, request.headers())?;
         let input = SignUp {
             email: body.0.email,
@@ -196,12 +196,13 @@ impl Api {
             tenant_name: body.0.tenant.name,
             tenant_slug: body.0.tenant.slug,
         };
-        let (identity, from) = (services.identity().clone(), address(request));
-        let signed_in = detached(&services, "sign up", async move {
+        let (identity, from) = (context.identity().clone(), address(request));
+        let signed_in = detached(&context, "sign up", async move {
             Ok(identity.sign_up(input, from).await?)
         })
         .await?;
-        let (session, cookie) = session_of(signed_in, place, &services);
+        context.signed_up(scope::scope_of_owner(&signed_in));
+        let (session, cookie) = session_of(signed_in, place, &context);
         Ok(SignedUpReply::Created(
             Json(session),
             cookie,
@@ -218,20 +219,20 @@ impl Api {
         session: Query<Option<SessionMode>>,
         body: JsonBody<SignInRequest>,
     ) -> Result<SignedInReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let place = Place::asked(session.0, request.headers())?;
         let input = SignIn {
             email: body.0.email,
             password: Secret::from(body.0.password),
             tenant: body.0.tenant,
         };
-        let (identity, from) = (services.identity().clone(), address(request));
-        let signed_in = detached(&services, "sign in", async move {
+        let (identity, from) = (context.identity().clone(), address(request));
+        let signed_in = detached(&context, "sign in", async move {
             let done = identity.sign_in(input, from).await;
             done.map_err(|error| refused_as(error, Code::InvalidCredentials))
         })
         .await?;
-        let (session, cookie) = session_of(signed_in, place, &services);
+        let (session, cookie) = session_of(signed_in, place, &context);
         Ok(SignedInReply::Done(
             Json(session),
             cookie,
@@ -248,33 +249,33 @@ impl Api {
         session: Query<Option<SessionMode>>,
         body: OptionalJsonBody<RefreshRequest>,
     ) -> Result<TokensReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let place = Place::asked(session.0, request.headers())?;
         let token = match place {
-            Place::Cookie => security::session_token(request.headers(), https(&services)),
+            Place::Cookie => security::session_token(request.headers(), https(&context)),
             Place::Answer => body.0.refresh_token.map(Secret::from),
         };
         let token = token.ok_or_else(|| {
             Problem::new(Code::SessionExpired, "there is no session; sign in again")
         })?;
-        let identity = services.identity().clone();
-        let tokens = detached(&services, "refresh", async move {
+        let identity = context.identity().clone();
+        let tokens = detached(&context, "refresh", async move {
             let done = identity.refresh(&token).await;
             done.map_err(|error| refused_as(error, Code::SessionExpired))
         })
         .await?;
-        let (tokens, cookie) = tokens_of(&tokens, place, &services);
+        let (tokens, cookie) = tokens_of(&tokens, place, &context);
         Ok(TokensReply::Done(Json(tokens), cookie, NO_STORE.to_owned()))
     }
 
     /// Ends the session of the access token, or of the session cookie.
     #[oai(path = "/sign-out", method = "post", operation_id = "auth_sign_out")]
     async fn sign_out(&self, request: &Request) -> Result<SignedOutReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let headers = request.headers();
-        let cookie = security::session_token(headers, https(&services));
+        let cookie = security::session_token(headers, https(&context));
         let principal = match scope::bearer_token(headers) {
-            Some(_) => Some(scope::principal(&services, headers)?),
+            Some(_) => Some(scope::principal(&context, headers)?),
             None => None,
         };
         if principal.is_none() || cookie.is_some() {
@@ -282,9 +283,9 @@ impl Api {
         }
         let forget = cookie
             .is_some()
-            .then(|| security::forget_cookie(https(&services)));
-        let identity = services.identity().clone();
-        detached(&services, "sign out", async move {
+            .then(|| security::forget_cookie(https(&context)));
+        let identity = context.identity().clone();
+        detached(&context, "sign out", async move {
             if let Some(principal) = principal {
                 identity.sign_out(&principal).await?;
             }
@@ -300,8 +301,8 @@ impl Api {
     /// Says who the caller is.
     #[oai(path = "/me", method = "get", operation_id = "auth_me")]
     async fn me(&self, request: &Request, caller: Caller) -> Result<Json<Myself>, Problem> {
-        let services = edge::services(request)?;
-        let Me { user, tenant, role } = services.identity().me(caller.principal()).await?;
+        let context = edge::context(request)?;
+        let Me { user, tenant, role } = context.identity().me(caller.principal()).await?;
         Ok(Json(Myself {
             user: user.into(),
             tenant: tenant.into(),
@@ -313,8 +314,8 @@ impl Api {
 /// Publishes the keys that verify access tokens.
 #[handler]
 pub(super) fn jwks(request: &Request) -> poem::Result<Response> {
-    let services = edge::services(request)?;
-    let keys = serde_json::to_vec(&services.identity().jwks()).map_err(Problem::internal)?;
+    let context = edge::context(request)?;
+    let keys = serde_json::to_vec(&context.identity().jwks()).map_err(Problem::internal)?;
     Ok(Response::builder()
         .content_type("application/jwk-set+json")
         .header(header::CACHE_CONTROL, "public, max-age=300")
@@ -340,8 +341,8 @@ impl Place {
     }
 }
 
-fn https(services: &Services) -> bool {
-    services.options().https
+fn https(context: &Context) -> bool {
+    context.options().https()
 }
 
 /// Gives the client's address, for the limits of attempts.
@@ -361,7 +362,7 @@ fn refused_as(error: auterity_tenancy::Error, code: Code) -> Problem {
     problem
 }
 
-fn session_of(done: SignedIn, place: Place, services: &Services) -> (Session, Option<String>) {
+fn session_of(done: SignedIn, place: Place, context: &Context) -> (Session, Option<String>) {
     let (session, cookie) = tokens_of(&done.tokens, place, services);
     let session = Session {
         user: done.user.into(),
@@ -374,7 +375,7 @@ fn session_of(done: SignedIn, place: Place, services: &Services) -> (Session, Op
 fn tokens_of(
     tokens: &Tokens,
     place: Place,
-    services: &Services,
+    context: &Context,
 ) -> (SessionTokens, Option<String>) {
     let mut answer = SessionTokens {
         access_token: tokens.access_token.expose().to_owned(),

@@ -42,12 +42,12 @@ impl Api {
         caller: Caller,
         body: CloudEventBody,
     ) -> Result<PublishReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::EventPublish)?;
         let id = body.0.get("id").and_then(Value::as_str).unwrap_or_default();
         let id = id.to_owned();
-        let engine = services.engine().clone();
-        let matched = detached(&services, "event publish", async move {
+        let engine = context.engine().clone();
+        let matched = detached(&context, "event publish", async move {
             Ok(engine.publish(&scope, &body.0).await?)
         })
         .await?;

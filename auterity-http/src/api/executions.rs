@@ -203,9 +203,9 @@ impl Api {
         idempotency_key: Header<Option<String>>,
         body: JsonBody<StartBody>,
     ) -> Result<StartReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionStart)?;
-        let wait = parse_wait(wait.0.as_deref(), services.options().wait_max)?;
+        let wait = parse_wait(wait.0.as_deref(), context.options().wait_max())?;
         let start = StartRequest {
             namespace: namespace.0,
             name: name.0,
@@ -215,12 +215,12 @@ impl Api {
             attributes: body.0.attributes.unwrap_or_default(),
             priority: body.0.priority.unwrap_or_default(),
         };
-        let (engine, acting) = (services.engine().clone(), scope.clone());
-        let started = detached(&services, "execution start", async move {
+        let (engine, acting) = (context.engine().clone(), scope.clone());
+        let started = detached(&context, "execution start", async move {
             Ok(engine.start(&acting, start).await?)
         })
         .await?;
-        let engine = services.engine();
+        let engine = context.engine();
         if let Some(within) = wait {
             engine.wait(&scope, started.id, within).await?;
         }
@@ -256,7 +256,7 @@ impl Api {
         /// The `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Json<ExecutionPage>, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
         let attributes = attributes_asked(request);
         let selection = serde_json::to_string(&(
@@ -272,7 +272,7 @@ impl Api {
             query: &selection,
         };
         let before = match &cursor.0 {
-            Some(cursor) => Some(services.cursors().decode(&binding, cursor)?),
+            Some(cursor) => Some(context.cursors().decode(&binding, cursor)?),
             None => None,
         };
         let query = ExecutionQuery {
@@ -283,11 +283,11 @@ impl Api {
             before,
             limit: page::limit(limit.0)?,
         };
-        let page = services.engine().executions(&scope, &query).await?;
+        let page = context.engine().executions(&scope, &query).await?;
         let next_cursor = match page.items.last() {
             Some(last) if page.more => {
                 let position = (last.started_at, last.id);
-                Some(services.cursors().encode(&binding, &position)?)
+                Some(context.cursors().encode(&binding, &position)?)
             }
             _ => None,
         };
@@ -303,9 +303,9 @@ impl Api {
         caller: Caller,
         id: Path<String>,
     ) -> Result<Json<Execution>, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
-        let view = fetch(services.engine(), &scope, parse_id(&id.0)?).await?;
+        let view = fetch(context.engine(), &scope, parse_id(&id.0)?).await?;
         Ok(Json(execution_of(view)?))
     }
 
@@ -337,16 +337,16 @@ impl Api {
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<u64>>,
     ) -> Result<EventsReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
         let id = parse_id(&id.0)?;
-        let engine = services.engine();
+        let engine = context.engine();
         if wants_events(accept.0.as_deref()) {
             // Read first, so that an unknown execution is a 404 and not an empty stream.
             engine.events(&scope, id, 0, 1).await?;
             let after = last_event_id.0.or(after.0).unwrap_or_default();
             let rows = engine.follow(scope, id, after).filter_map(sse_event);
-            let live = Live::new(&services, caller.principal().expires_at(), rows)?;
+            let live = Live::new(request, caller.principal().expires_at(), rows)?;
             return Ok(EventsReply::Found(EventsContent::Live(live)));
         }
         let limit = page::limit_within(limit.0, EVENTS_DEFAULT, EVENTS_MAX)?;
@@ -357,13 +357,13 @@ impl Api {
             query: &query,
         };
         let after = match &cursor.0 {
-            Some(cursor) => services.cursors().decode(&binding, cursor)?,
+            Some(cursor) => context.cursors().decode(&binding, cursor)?,
             None => after.0.unwrap_or_default(),
         };
         let rows = engine.events(&scope, id, after, limit).await?;
         let next_cursor = match rows.last() {
             Some(last) if limit as usize <= rows.len() => {
-                Some(services.cursors().encode(&binding, &last.sequence)?)
+                Some(context.cursors().encode(&binding, &last.sequence)?)
             }
             _ => None,
         };
@@ -385,11 +385,11 @@ impl Api {
         id: Path<String>,
         body: OptionalJsonBody<CancelBody>,
     ) -> Result<CancelReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionCancel)?;
         let id = parse_id(&id.0)?;
-        let engine = services.engine().clone();
-        let view = detached(&services, "execution cancel", async move {
+        let engine = context.engine().clone();
+        let view = detached(&context, "execution cancel", async move {
             let asked = engine.cancel(&scope, id, body.0.reason).await;
             asked.map_err(|error| match error.kind() {
                 ErrorKind::Conflict => Problem::from(error).with_code(Code::AlreadyEnded),

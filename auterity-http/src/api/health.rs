@@ -19,18 +19,18 @@ pub(super) fn live() -> Response {
 /// Says whether requests should be sent here.
 #[handler]
 pub(super) async fn ready(request: &Request) -> poem::Result<Response> {
-    let services = edge::services(request)?;
-    if services.drain().has_begun() || !services.engine().is_ready() {
+    let context = edge::context(request)?;
+    if edge::drain(request).has_begun() || !context.engine().is_ready() {
         return Ok(text(false));
     }
-    let ping = tokio::time::timeout(PING_TIMEOUT, services.engine().ping()).await;
+    let ping = tokio::time::timeout(PING_TIMEOUT, context.engine().ping()).await;
     Ok(text(matches!(ping, Ok(Ok(())))))
 }
 
 /// Says whether the start is over.
 #[handler]
 pub(super) fn started(request: &Request) -> poem::Result<Response> {
-    Ok(text(edge::services(request)?.drain().is_started()))
+    Ok(text(edge::context(request)?.engine().is_ready()))
 }
 
 fn text(good: bool) -> Response {

@@ -13,9 +13,9 @@ use poem::{Endpoint, EndpointExt as _, Response, Route};
 use poem_openapi::{OpenApiService, Tags};
 
 use crate::edge::Edge;
-use crate::services::Services;
+use crate::services::{Context, Services};
 
-pub use openapi::document as openapi_document;
+pub use openapi::text as openapi;
 
 /// Where the API lives.
 const PREFIX: &str = "/api/v1";
@@ -58,10 +58,9 @@ fn resources() -> OpenApiService<Resources, ()> {
 
 /// Makes the endpoint that answers everything: the API, its documentation, probes
 /// and keys; what is at none of these addresses goes to the host's own endpoint.
-pub fn mount<E>(services: &Services, other: E) -> impl Endpoint<Output = Response> + use<E>
-where
-    E: Endpoint + 'static,
-{
+#[must_use]
+pub fn mount(services: Services, other: impl Endpoint + 'static) -> BoxEndpoint<'static, Response> {
+    let context = Context::new(services);
     let other: BoxEndpoint<'static> = other.map_to_response().boxed();
     let routes = Route::new()
         .nest(PREFIX, resources())
@@ -72,5 +71,5 @@ where
         .at("/readyz", poem::get(health::ready))
         .at("/startupz", poem::get(health::started))
         .at("/*rest", other);
-    Edge::new(services.clone(), routes)
+    Edge::new(context, routes).boxed()
 }

@@ -10,9 +10,15 @@ use crate::error::Problem;
 const PAGE: &str = include_str!("docs.html");
 const SCRIPT: &str = include_str!("docs.js");
 
-/// Gives the OpenAPI document of the API.
+/// Gives the OpenAPI document of the API as indented JSON.
 #[must_use]
-pub fn document() -> Value {
+pub fn text() -> String {
+    let mut text = format!("{:#}", document());
+    text.push('\n');
+    text
+}
+
+fn document() -> Value {
     let spec = super::resources().spec();
     let mut document: Value = serde_json::from_str(&spec).unwrap_or_default();
     document["paths"] = with_prefix_slash_removed(document["paths"].take());

@@ -29,10 +29,10 @@ impl Api {
     /// Follows the tenant's executions from now on.
     #[oai(path = "/stream", method = "get", operation_id = "stream_open")]
     async fn open(&self, request: &Request, caller: Caller) -> Result<StreamReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
-        let changes = services.engine().feed(&scope).filter_map(sse_event);
-        let live = Live::new(&services, caller.principal().expires_at(), changes)?;
+        let changes = context.engine().feed(&scope).filter_map(sse_event);
+        let live = Live::new(request, caller.principal().expires_at(), changes)?;
         Ok(StreamReply::Open(live))
     }
 }

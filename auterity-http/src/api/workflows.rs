@@ -19,7 +19,7 @@ use crate::error::{Code, Problem};
 use crate::page::{self, Binding};
 use crate::payload::{DefinitionBody, Hash, Json, Time, YamlText};
 use crate::scope::Caller;
-use crate::services::Services;
+use crate::services::Context;
 
 /// Executions that the list shows of each workflow.
 const RECENT_MAX: u32 = 60;
@@ -189,10 +189,10 @@ impl Api {
         caller: Caller,
         body: DefinitionBody,
     ) -> Result<DeployReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowDeploy)?;
-        let engine = services.engine().clone();
-        let (deployment, workflow) = detached(&services, "deploy", async move {
+        let engine = context.engine().clone();
+        let (deployment, workflow) = detached(&context, "deploy", async move {
             let deployment = engine.deploy(&scope, &body.0).await?;
             let schema = deployment.program.input_schema().cloned();
             let named = &deployment.row.workflow;
@@ -220,9 +220,9 @@ impl Api {
         caller: Caller,
         body: DefinitionBody,
     ) -> Result<Json<Validation>, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         caller.scope(Permission::WorkflowRead)?;
-        let engine = services.engine().clone();
+        let engine = context.engine().clone();
         #[expect(
             clippy::disallowed_methods,
             reason = "compiling a large definition takes longer than the runtime should be held"
@@ -248,7 +248,7 @@ impl Api {
         /// Text that namespace, name or title must contain.
         q: Query<Option<String>>,
     ) -> Result<Json<WorkflowPage>, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowRead)?;
         let text = q.0.filter(|text| !text.is_empty());
         if text.as_ref().is_some_and(|text| SEARCH_LENGTH_MAX < text.chars().count()) {
@@ -262,7 +262,7 @@ impl Api {
             query: &words,
         };
         let after = match &cursor.0 {
-            Some(cursor) => Some(services.cursors().decode(&binding, cursor)?),
+            Some(cursor) => Some(context.cursors().decode(&binding, cursor)?),
             None => None,
         };
         let query = DefinitionQuery {
@@ -270,15 +270,15 @@ impl Api {
             after,
             limit: page::limit(limit.0)?,
         };
-        let page = services.engine().workflows(&scope, &query).await?;
+        let page = context.engine().workflows(&scope, &query).await?;
         let next_cursor = match page.items.last() {
             Some(last) if page.more => {
                 let position = (&last.workflow.namespace, &last.workflow.name);
-                Some(services.cursors().encode(&binding, &position)?)
+                Some(context.cursors().encode(&binding, &position)?)
             }
             _ => None,
         };
-        let items = with_recent(&services, &scope, page.items).await?;
+        let items = with_recent(&context, &scope, page.items).await?;
         Ok(Json(WorkflowPage { items, next_cursor }))
     }
 
@@ -295,7 +295,7 @@ impl Api {
         accept: Header<Option<String>>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<WorkflowReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowRead)?;
         let wanted = Wanted {
             namespace: &namespace.0,
@@ -304,7 +304,7 @@ impl Api {
             accept: accept.0.as_deref(),
             known: if_none_match.0.as_deref(),
         };
-        read(&services, &scope, wanted).await
+        read(&context, &scope, wanted).await
     }
 
     /// Gives one version of a workflow.
@@ -329,7 +329,7 @@ impl Api {
         accept: Header<Option<String>>,
         #[oai(name = "If-None-Match")] if_none_match: Header<Option<String>>,
     ) -> Result<WorkflowReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowRead)?;
         let wanted = Wanted {
             namespace: &namespace.0,
@@ -338,7 +338,7 @@ impl Api {
             accept: accept.0.as_deref(),
             known: if_none_match.0.as_deref(),
         };
-        read(&services, &scope, wanted).await
+        read(&context, &scope, wanted).await
     }
 
     /// Lists the versions of a workflow, the highest first.
@@ -354,9 +354,9 @@ impl Api {
         namespace: Path<String>,
         name: Path<String>,
     ) -> Result<Json<WorkflowVersions>, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowRead)?;
-        let rows = services
+        let rows = context
             .engine()
             .workflow_versions(&scope, &namespace.0, &name.0)
             .await?;
@@ -386,10 +386,10 @@ impl Api {
         namespace: Path<String>,
         name: Path<String>,
     ) -> Result<DeletedReply, Problem> {
-        let services = edge::services(request)?;
+        let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowDelete)?;
-        let engine = services.engine().clone();
-        let deleted = detached(&services, "workflow delete", async move {
+        let engine = context.engine().clone();
+        let deleted = detached(&context, "workflow delete", async move {
             Ok(engine.workflow_delete(&scope, &namespace.0, &name.0).await?)
         })
         .await?;
@@ -412,11 +412,11 @@ struct Wanted<'a> {
 }
 
 async fn read(
-    services: &Services,
+    context: &Context,
     scope: &Scope,
     wanted: Wanted<'_>,
 ) -> Result<WorkflowReply, Problem> {
-    let engine = services.engine();
+    let engine = context.engine();
     let found = engine
         .program(scope, wanted.namespace, wanted.name, wanted.version)
         .await?;
@@ -454,14 +454,14 @@ fn prefers_yaml(accept: &str) -> bool {
 }
 
 async fn with_recent(
-    services: &Services,
+    context: &Context,
     scope: &Scope,
     rows: Vec<DefinitionSummary>,
 ) -> Result<Vec<WorkflowSummary>, Problem> {
     let named: Vec<WorkflowRef> = rows.iter().map(|row| row.workflow.clone()).collect();
     let mut recent: HashMap<(String, String), Vec<ExecutionRow>> = HashMap::new();
     if !named.is_empty() {
-        let found = services
+        let found = context
             .engine()
             .executions_recent(scope, &named, RECENT_MAX)
             .await?;
