@@ -1,0 +1,75 @@
+//! The resources, one file each.
+
+mod auth;
+mod events;
+mod executions;
+mod health;
+mod openapi;
+mod stream;
+mod workflows;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, EndpointExt as _, Response, Route};
+use poem_openapi::{OpenApiService, Tags};
+
+use crate::edge::Edge;
+use crate::services::{Context, Services};
+
+pub use openapi::text as openapi;
+
+/// Where the API lives.
+const PREFIX: &str = "/api/v1";
+
+/// How the OpenAPI document groups operations.
+#[derive(Debug, Clone, Copy, Tags)]
+enum Tag {
+    /// Sign-up, sign-in and sessions.
+    Auth,
+    /// Definitions and their versions.
+    Workflows,
+    /// Executions, their history and live events.
+    Executions,
+    /// `CloudEvents` from outside.
+    Events,
+    /// Live changes of the tenant.
+    Stream,
+}
+
+type Resources = (
+    auth::Api,
+    workflows::Api,
+    executions::Api,
+    events::Api,
+    stream::Api,
+);
+
+fn resources() -> OpenApiService<Resources, ()> {
+    let all = (
+        auth::Api,
+        workflows::Api,
+        executions::Api,
+        events::Api,
+        stream::Api,
+    );
+    OpenApiService::new(all, "Auterity", env!("CARGO_PKG_VERSION"))
+        .description("Workflow automation: definitions, durable executions and their events.")
+        .server(PREFIX)
+}
+
+/// Makes the endpoint that answers everything: the API, its documentation, probes
+/// and keys; what is at none of these addresses goes to the host's own endpoint.
+#[must_use]
+pub fn mount(services: Services, other: impl Endpoint + 'static) -> BoxEndpoint<'static, Response> {
+    let context = Context::new(services);
+    let other: BoxEndpoint<'static> = other.map_to_response().boxed();
+    let routes = Route::new()
+        .nest(PREFIX, resources())
+        .at("/api/v1/openapi.json", openapi::Document::new())
+        .at("/api/docs", openapi::Page)
+        .at("/.well-known/jwks.json", poem::get(auth::jwks))
+        .at("/livez", poem::get(health::live))
+        .at("/readyz", poem::get(health::ready))
+        .at("/startupz", poem::get(health::started))
+        .at("/*rest", other);
+    Edge::new(context, routes).boxed()
+}
