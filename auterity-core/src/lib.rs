@@ -11,6 +11,7 @@ pub mod interpreter;
 mod routines;
 mod scope;
 pub mod store;
+pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
 pub use ids::{ExecutionId, InboxId, ParseIdError, SessionId, TenantId, UserId, WorkerId};

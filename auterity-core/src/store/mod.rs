@@ -7,10 +7,13 @@
 //! The port is public for tests and for hosts with a database of their own, but it
 //! is not stable yet.
 
+mod check;
 mod memory;
+mod precedence;
 mod records;
 mod sea;
 
+pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use memory::MemoryStore;
 pub use records::{
     Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,

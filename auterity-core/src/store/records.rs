@@ -15,7 +15,7 @@ use crate::{ExecutionId, InboxId, TenantId, WorkerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Nobody has worked on it yet.
+    /// It is in the queue: any worker may take it now.
     Pending,
     /// A worker has it.
     Running,
@@ -369,7 +369,8 @@ pub struct Entry {
 pub enum Outcome {
     /// It is committed.
     Recorded,
-    /// Its first event is in the journal already; nothing was written.
+    /// Its first event is in the journal already, or the execution is not (or no
+    /// longer) the appending worker's; nothing was written.
     AlreadyRecorded,
     /// The tenant has used the idempotency key before, for this execution; nothing
     /// was written.

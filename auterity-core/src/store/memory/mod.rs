@@ -1,0 +1,360 @@
+//! The store in memory: for tests, and for hosts whose work need not outlast them.
+
+mod state;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use self::state::{Definition, State};
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::store::precedence::precedence;
+use crate::store::{
+    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
+    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
+    Outcome, Page, Store, Subscription, check,
+};
+use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
+
+/// Keeps everything in memory; nothing outlasts it. Leases run by the times that
+/// workers give.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn migrate(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn definition_put(
+        &self,
+        scope: &Scope,
+        row: DefinitionRow,
+    ) -> Result<DefinitionPut, Error> {
+        check::definition(&row)?;
+        let workflow = &row.workflow;
+        let key = (
+            scope.tenant(),
+            workflow.namespace.clone(),
+            workflow.name.clone(),
+        );
+        let mut state = self.state();
+        let versions = state.definitions.entry(key).or_default();
+        for kept in versions.iter() {
+            if !kept.deleted && kept.row.workflow.version == workflow.version {
+                return Ok(if kept.row.hash == row.hash {
+                    DefinitionPut::Same
+                } else {
+                    DefinitionPut::Conflict
+                });
+            }
+        }
+        versions.retain(|kept| kept.row.hash != row.hash || kept.row.workflow != row.workflow);
+        versions.push(Definition {
+            row,
+            deleted: false,
+        });
+        Ok(DefinitionPut::Created)
+    }
+
+    async fn definition_fetch(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        let state = self.state();
+        let mut rows = live(&state, scope, namespace, name);
+        let found = match version {
+            Some(version) => rows.into_iter().find(|row| row.workflow.version == version),
+            None => rows.pop(),
+        };
+        Ok(found.cloned())
+    }
+
+    async fn definition_fetch_pinned(
+        &self,
+        tenant: TenantId,
+        hash: ProgramHash,
+    ) -> Result<Option<DefinitionRow>, Error> {
+        let state = self.state();
+        let mut all = state
+            .definitions
+            .iter()
+            .filter(|((owner, _, _), _)| *owner == tenant)
+            .flat_map(|(_, versions)| versions);
+        let found = all.find(|kept| kept.row.hash == hash);
+        Ok(found.map(|kept| kept.row.clone()))
+    }
+
+    async fn definition_list(
+        &self,
+        scope: &Scope,
+        query: &DefinitionQuery,
+    ) -> Result<Page<DefinitionSummary>, Error> {
+        let wanted = query.text.as_deref().map(str::to_lowercase);
+        let state = self.state();
+        let mut found = Vec::new();
+        for (tenant, namespace, name) in state.definitions.keys() {
+            let after = query.after.as_ref();
+            let comes_after = after.is_none_or(|(space, last)| (space, last) < (namespace, name));
+            if *tenant != scope.tenant() || !comes_after {
+                continue;
+            }
+            let Some(row) = live(&state, scope, namespace, name).pop() else {
+                continue;
+            };
+            let title = row.title.as_deref().unwrap_or_default();
+            let matches = wanted.as_ref().is_none_or(|wanted| {
+                [namespace, name, title]
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(wanted))
+            });
+            if matches {
+                found.push(DefinitionSummary {
+                    workflow: row.workflow.clone(),
+                    title: row.title.clone(),
+                    summary: row.summary.clone(),
+                    created_at: row.created_at,
+                });
+            }
+        }
+        Ok(page(found.into_iter(), query.limit))
+    }
+
+    async fn definition_versions(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<DefinitionVersion>, Error> {
+        let state = self.state();
+        let rows = live(&state, scope, namespace, name);
+        let versions = rows.into_iter().rev().map(|row| DefinitionVersion {
+            version: row.workflow.version.clone(),
+            hash: row.hash,
+            created_at: row.created_at,
+        });
+        Ok(versions.collect())
+    }
+
+    async fn definition_delete(
+        &self,
+        scope: &Scope,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        let key = (scope.tenant(), namespace.to_owned(), name.to_owned());
+        let mut state = self.state();
+        let versions = state.definitions.get_mut(&key);
+        let mut any = false;
+        for kept in versions.into_iter().flatten() {
+            any |= !kept.deleted;
+            kept.deleted = true;
+        }
+        Ok(any)
+    }
+
+    async fn worker_register(
+        &self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: SignedDuration,
+    ) -> Result<Fence, Error> {
+        Ok(self.state().register(name, id, now, lease))
+    }
+
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+        self.state().beat(fence, request)
+    }
+
+    async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
+        self.state().release(fence);
+        Ok(())
+    }
+
+    async fn journal_append(
+        &self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error> {
+        self.state().append(fence, entries)
+    }
+
+    async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
+        let state = self.state();
+        Ok(ids.iter().filter_map(|id| state.load(*id)).collect())
+    }
+
+    async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
+        let mut state = self.state();
+        for message in messages {
+            state.deliver(message);
+        }
+        Ok(())
+    }
+
+    async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error> {
+        let state = self.state();
+        Ok(ids.iter().flat_map(|id| state.inbox(*id)).collect())
+    }
+
+    async fn subscription_match(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+    ) -> Result<Vec<Subscription>, Error> {
+        let state = self.state();
+        let mut found = Vec::new();
+        for (owner, id) in &state.subscribers {
+            if *owner != tenant {
+                continue;
+            }
+            let execution = state.executions.get(id);
+            for one in execution.iter().flat_map(|one| one.subscriptions.values()) {
+                if check::event_type_key(one).is_none_or(|wanted| wanted == event_type) {
+                    found.push(one.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn execution_fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionRow>, Error> {
+        let state = self.state();
+        let found = state.executions.get(&id);
+        let own = found.filter(|execution| execution.tenant == scope.tenant());
+        Ok(own.map(|execution| execution.row(id, true)))
+    }
+
+    async fn execution_list(
+        &self,
+        scope: &Scope,
+        query: &ExecutionQuery,
+    ) -> Result<Page<ExecutionRow>, Error> {
+        let state = self.state();
+        let found = newest(&state, scope).filter(|row| {
+            let workflow = query.workflow.as_ref().is_none_or(|(namespace, name)| {
+                row.workflow.namespace == *namespace && row.workflow.name == *name
+            });
+            let attributes = query
+                .attributes
+                .iter()
+                .all(|(name, value)| row.attributes.get(name) == Some(value));
+            workflow
+                && attributes
+                && query.status.is_none_or(|status| status == row.status)
+                && query.started_after.is_none_or(|time| time < row.started_at)
+                && query
+                    .before
+                    .is_none_or(|before| (row.started_at, row.id) < before)
+        });
+        Ok(page(found, query.limit))
+    }
+
+    async fn execution_recent(
+        &self,
+        scope: &Scope,
+        workflows: &[WorkflowRef],
+        each_max: u32,
+    ) -> Result<Vec<ExecutionRow>, Error> {
+        let state = self.state();
+        let mut found = Vec::new();
+        for workflow in workflows {
+            let of_workflow = newest(&state, scope).filter(|row| {
+                row.workflow.namespace == workflow.namespace && row.workflow.name == workflow.name
+            });
+            found.extend(of_workflow.take(each_max.min(check::LIST_MAX) as usize));
+        }
+        Ok(found)
+    }
+
+    async fn journal_list(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let state = self.state();
+        let found = state.executions.get(&id);
+        let Some(execution) = found.filter(|one| one.tenant == scope.tenant()) else {
+            return Ok(Vec::new());
+        };
+        let rows = execution.journal.iter().filter(|row| after < row.sequence);
+        let limit = limit.min(check::LIST_MAX) as usize;
+        Ok(rows.take(limit).cloned().collect())
+    }
+
+    async fn wake_send(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn wake_wait(&self) -> Result<(), Error> {
+        std::future::pending().await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Gives the visible versions of a workflow, lowest first.
+fn live<'a>(
+    state: &'a State,
+    scope: &Scope,
+    namespace: &str,
+    name: &str,
+) -> Vec<&'a DefinitionRow> {
+    let key = (scope.tenant(), namespace.to_owned(), name.to_owned());
+    let versions = state.definitions.get(&key);
+    let mut rows: Vec<&DefinitionRow> = versions
+        .into_iter()
+        .flatten()
+        .filter(|kept| !kept.deleted)
+        .map(|kept| &kept.row)
+        .collect();
+    rows.sort_by_cached_key(|row| precedence(&row.workflow.version));
+    rows
+}
+
+/// Gives a tenant's executions, newest first.
+fn newest<'a>(state: &'a State, scope: &Scope) -> impl Iterator<Item = ExecutionRow> + 'a {
+    let tenant = scope.tenant();
+    let mine = state
+        .by_start
+        .iter()
+        .rev()
+        .filter(move |one| one.0 == tenant);
+    mine.filter_map(|(_, _, id)| state.executions.get(id).map(|one| one.row(*id, false)))
+}
+
+fn page<T>(found: impl Iterator<Item = T>, limit: u32) -> Page<T> {
+    let limit = limit.min(check::LIST_MAX) as usize;
+    let mut items: Vec<T> = found.take(limit + 1).collect();
+    let more = limit < items.len();
+    items.truncate(limit);
+    Page { items, more }
+}

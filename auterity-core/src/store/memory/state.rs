@@ -1,0 +1,437 @@
+//! What the store in memory keeps, and how a journal entry changes it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::store::{
+    Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow, Fence, InboxMessage,
+    Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
+};
+use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
+
+/// A definition and whether it is hidden.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) row: DefinitionRow,
+    pub(super) deleted: bool,
+}
+
+/// Everything.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) definitions: BTreeMap<(TenantId, String, String), Vec<Definition>>,
+    pub(super) executions: HashMap<ExecutionId, Execution>,
+    pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
+    pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
+    keys: HashMap<(TenantId, String), ExecutionId>,
+    workers: BTreeMap<String, Worker>,
+    ready: BTreeSet<(Reverse<i32>, Timestamp, ExecutionId)>,
+    timers: BTreeSet<(Timestamp, ExecutionId)>,
+    owned: BTreeMap<WorkerId, BTreeSet<ExecutionId>>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    id: WorkerId,
+    epoch: i64,
+    /// Absent once the life has ended.
+    lease_until: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(super) struct Execution {
+    pub(super) tenant: TenantId,
+    pub(super) start: Start,
+    pub(super) journal: Vec<EventRow>,
+    pub(super) subscriptions: BTreeMap<(u64, u32), Subscription>,
+    pub(super) ended: Option<Ended>,
+    snapshot: Option<Snapshot>,
+    inbox: Vec<InboxMessage>,
+    /// The ids of all messages ever put.
+    known: HashSet<InboxId>,
+    place: Place,
+}
+
+/// Where an execution is in the queue.
+#[derive(Debug, Clone)]
+enum Place {
+    Ready {
+        due: Timestamp,
+    },
+    Owned {
+        worker: WorkerId,
+        due: Timestamp,
+    },
+    Parked {
+        due: Option<Timestamp>,
+        waiting_for: Option<String>,
+    },
+    Gone,
+}
+
+impl State {
+    pub(super) fn register(
+        &mut self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: SignedDuration,
+    ) -> Fence {
+        let previous = self.workers.get(name);
+        let epoch = previous.map_or(0, |worker| worker.epoch) + 1;
+        if let Some(previous) = previous.map(|worker| worker.id) {
+            self.free(previous);
+        }
+        let worker = Worker {
+            id,
+            epoch,
+            lease_until: Some(after(now, lease)),
+        };
+        self.workers.insert(name.to_owned(), worker);
+        Fence {
+            worker: id,
+            name: name.to_owned(),
+            epoch,
+        }
+    }
+
+    pub(super) fn beat(
+        &mut self,
+        fence: &Fence,
+        request: ClaimRequest,
+    ) -> Result<Vec<Claim>, Error> {
+        let ClaimRequest { now, lease, limit } = request;
+        self.check_fence(fence)?;
+        if let Some(worker) = self.workers.get_mut(&fence.name) {
+            worker.lease_until = Some(after(now, lease));
+        }
+        let mut dead = Vec::new();
+        for worker in self.workers.values_mut() {
+            let expired = worker.lease_until.is_some_and(|until| until < now);
+            if expired && worker.id != fence.worker {
+                worker.epoch += 1;
+                worker.lease_until = None;
+                dead.push(worker.id);
+            }
+        }
+        for id in dead {
+            self.free(id);
+        }
+        self.fire(now);
+        Ok(self.claim(fence.worker, limit))
+    }
+
+    pub(super) fn release(&mut self, fence: &Fence) {
+        if self.check_fence(fence).is_err() {
+            return;
+        }
+        if let Some(worker) = self.workers.get_mut(&fence.name) {
+            worker.epoch += 1;
+            worker.lease_until = None;
+        }
+        self.free(fence.worker);
+    }
+
+    pub(super) fn append(
+        &mut self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error> {
+        if let Some(fence) = fence {
+            self.check_fence(fence)?;
+        }
+        let worker = fence.map(|fence| fence.worker);
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for (entry, refused) in entries.iter().zip(check::batch(fence.is_some(), entries)) {
+            outcomes.push(match refused {
+                Some(reason) => Outcome::Refused(reason),
+                None => self.record(worker, entry),
+            });
+        }
+        // Receivers may start, park or end in the same batch, so messages come last.
+        for (entry, outcome) in entries.iter().zip(&outcomes) {
+            if *outcome == Outcome::Recorded {
+                for message in &entry.messages {
+                    self.deliver(message);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) fn load(&self, id: ExecutionId) -> Option<Loaded> {
+        let execution = self.executions.get(&id)?;
+        if execution.ended.is_some() {
+            return None;
+        }
+        let snapshot = execution.snapshot.clone();
+        let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
+        let tail = execution.journal.iter();
+        Some(Loaded {
+            tenant: execution.tenant,
+            execution: id,
+            workflow: execution.start.workflow.clone(),
+            program: execution.start.program,
+            parent: execution.start.parent,
+            started_at: execution.start.at,
+            tail: tail.filter(|row| after < row.sequence).cloned().collect(),
+            snapshot,
+            inbox: execution.waiting(),
+        })
+    }
+
+    pub(super) fn inbox(&self, id: ExecutionId) -> Vec<InboxMessage> {
+        let execution = self.executions.get(&id);
+        execution.map(Execution::waiting).unwrap_or_default()
+    }
+
+    /// Puts a message and makes its receiver due.
+    pub(super) fn deliver(&mut self, message: &InboxMessage) {
+        let id = message.execution;
+        let Some(execution) = self.executions.get_mut(&id) else {
+            return;
+        };
+        if execution.tenant != message.tenant
+            || execution.ended.is_some()
+            || !execution.known.insert(message.id)
+        {
+            return;
+        }
+        execution.inbox.push(message.clone());
+        if let Place::Parked { due, .. } = execution.place {
+            let due = due.map_or(message.at, |due| due.min(message.at));
+            self.place(id, Place::Ready { due });
+        }
+    }
+
+    fn check_fence(&self, fence: &Fence) -> Result<(), Error> {
+        let holds = self
+            .workers
+            .get(&fence.name)
+            .is_some_and(|worker| worker.id == fence.worker && worker.epoch == fence.epoch);
+        if holds { Ok(()) } else { Err(fenced(fence)) }
+    }
+
+    fn record(&mut self, worker: Option<WorkerId>, entry: &Entry) -> Outcome {
+        let id = entry.execution;
+        if let Some(start) = &entry.start {
+            if let Some(found) = self.begin(entry, start) {
+                return found;
+            }
+        } else if !self.may_append(worker, entry) {
+            return Outcome::AlreadyRecorded;
+        }
+        let Some(execution) = self.executions.get_mut(&id) else {
+            return Outcome::AlreadyRecorded;
+        };
+        execution.journal.extend(entry.events.iter().cloned());
+        if let Some(snapshot) = &entry.snapshot {
+            execution.snapshot = Some(snapshot.clone());
+        }
+        for one in &entry.subscribe {
+            let key = (one.effect, one.filter);
+            execution.subscriptions.insert(key, one.clone());
+        }
+        execution
+            .subscriptions
+            .retain(|(effect, _), _| !entry.unsubscribe.contains(effect));
+        execution
+            .inbox
+            .retain(|message| !entry.consumed.contains(&message.id));
+        let place = execution.next_place(worker, entry);
+        if let Next::Ended(ended) = &entry.next {
+            execution.ended = Some(ended.clone());
+            execution.snapshot = None;
+            execution.subscriptions.clear();
+            execution.inbox = Vec::new();
+            execution.known = HashSet::new();
+        }
+        let listens = !execution.subscriptions.is_empty();
+        if listens {
+            self.subscribers.insert((entry.tenant, id));
+        } else {
+            self.subscribers.remove(&(entry.tenant, id));
+        }
+        self.place(id, place);
+        Outcome::Recorded
+    }
+
+    /// Creates the execution, or tells what stands in the way.
+    fn begin(&mut self, entry: &Entry, start: &Start) -> Option<Outcome> {
+        let id = entry.execution;
+        if self.executions.contains_key(&id) {
+            return Some(Outcome::AlreadyRecorded);
+        }
+        if let Some(key) = &start.idempotency_key {
+            let key = (entry.tenant, key.clone());
+            if let Some(first) = self.keys.get(&key) {
+                return Some(Outcome::Exists(*first));
+            }
+            self.keys.insert(key, id);
+        }
+        self.by_start.insert((entry.tenant, start.at, id));
+        let execution = Execution {
+            tenant: entry.tenant,
+            start: start.clone(),
+            journal: Vec::new(),
+            subscriptions: BTreeMap::new(),
+            ended: None,
+            snapshot: None,
+            inbox: Vec::new(),
+            known: HashSet::new(),
+            place: Place::Gone,
+        };
+        self.executions.insert(id, execution);
+        None
+    }
+
+    fn may_append(&self, worker: Option<WorkerId>, entry: &Entry) -> bool {
+        let Some(execution) = self.executions.get(&entry.execution) else {
+            return false;
+        };
+        let owner = match execution.place {
+            Place::Owned { worker, .. } => Some(worker),
+            Place::Ready { .. } | Place::Parked { .. } => None,
+            Place::Gone => return false,
+        };
+        let last = execution.journal.last().map_or(0, |row| row.sequence);
+        let new = entry.events.first().is_none_or(|row| last < row.sequence);
+        execution.tenant == entry.tenant && owner == worker && new
+    }
+
+    fn place(&mut self, id: ExecutionId, place: Place) {
+        let Some(execution) = self.executions.get_mut(&id) else {
+            return;
+        };
+        let priority = Reverse(execution.start.priority);
+        match std::mem::replace(&mut execution.place, place.clone()) {
+            Place::Ready { due } => drop(self.ready.remove(&(priority, due, id))),
+            Place::Parked { due: Some(due), .. } => drop(self.timers.remove(&(due, id))),
+            Place::Owned { worker, .. } => {
+                if let Some(owned) = self.owned.get_mut(&worker) {
+                    owned.remove(&id);
+                }
+            }
+            Place::Parked { due: None, .. } | Place::Gone => {}
+        }
+        match place {
+            Place::Ready { due } => drop(self.ready.insert((priority, due, id))),
+            Place::Parked { due: Some(due), .. } => drop(self.timers.insert((due, id))),
+            Place::Owned { worker, .. } => {
+                self.owned.entry(worker).or_default().insert(id);
+            }
+            Place::Parked { due: None, .. } | Place::Gone => {}
+        }
+    }
+
+    /// Makes claimable what a worker owned.
+    fn free(&mut self, worker: WorkerId) {
+        for id in self.owned.remove(&worker).unwrap_or_default() {
+            if let Some(Place::Owned { due, .. }) = self.executions.get(&id).map(|one| &one.place) {
+                let due = *due;
+                self.place(id, Place::Ready { due });
+            }
+        }
+    }
+
+    /// Makes claimable what waited for a time that has come.
+    fn fire(&mut self, now: Timestamp) {
+        while let Some((due, id)) = self.timers.first().copied() {
+            if now < due {
+                break;
+            }
+            self.place(id, Place::Ready { due });
+        }
+    }
+
+    fn claim(&mut self, worker: WorkerId, limit: u32) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        while claims.len() < limit as usize
+            && let Some((_, due, id)) = self.ready.first().copied()
+            && let Some(execution) = self.executions.get(&id)
+        {
+            claims.push(Claim {
+                tenant: execution.tenant,
+                execution: id,
+            });
+            self.place(id, Place::Owned { worker, due });
+        }
+        claims
+    }
+}
+
+impl Execution {
+    pub(super) fn row(&self, id: ExecutionId, whole: bool) -> ExecutionRow {
+        let ended = self.ended.as_ref();
+        let waiting_for = match &self.place {
+            Place::Parked { waiting_for, .. } => waiting_for.as_deref().map(check::waiting_for),
+            _ => None,
+        };
+        ExecutionRow {
+            id,
+            workflow: self.start.workflow.clone(),
+            program: self.start.program,
+            status: self.status(),
+            started_at: self.start.at,
+            ended_at: ended.map(|ended| ended.at),
+            waiting_for,
+            input: whole.then(|| self.start.input.clone()),
+            output: ended.filter(|_| whole).and_then(|end| end.output.clone()),
+            error: ended.filter(|_| whole).and_then(|end| end.error.clone()),
+            parent: self.start.parent.map(|parent| parent.execution),
+            attributes: self.start.attributes.clone(),
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        match (&self.ended, &self.place) {
+            (Some(ended), _) => ended.status,
+            (None, Place::Owned { .. }) => Status::Running,
+            (None, Place::Parked { .. }) => Status::Waiting,
+            (None, Place::Ready { .. } | Place::Gone) => Status::Pending,
+        }
+    }
+
+    fn waiting(&self) -> Vec<InboxMessage> {
+        let mut messages = self.inbox.clone();
+        messages.sort_by_key(|message| message.at);
+        messages
+    }
+
+    fn next_place(&self, worker: Option<WorkerId>, entry: &Entry) -> Place {
+        let last = entry.events.last().map(|event| event.at);
+        let before = match &self.place {
+            Place::Ready { due } | Place::Owned { due, .. } => Some(*due),
+            Place::Parked { due, .. } => *due,
+            Place::Gone => None,
+        };
+        let due = before.or(last).unwrap_or(self.start.at);
+        match (&entry.next, worker) {
+            (Next::Owned, Some(worker)) => Place::Owned { worker, due },
+            (Next::Owned, None) | (Next::Queued, _) => Place::Ready { due },
+            (Next::Ended(_), _) => Place::Gone,
+            (Next::Parked { due, waiting_for }, _) => {
+                // A message that came meanwhile would otherwise never wake it.
+                match self.inbox.iter().map(|message| message.at).min() {
+                    Some(at) => Place::Ready {
+                        due: due.map_or(at, |due| due.min(at)),
+                    },
+                    None => Place::Parked {
+                        due: *due,
+                        waiting_for: waiting_for.clone(),
+                    },
+                }
+            }
+        }
+    }
+}
+
+fn after(now: Timestamp, lease: SignedDuration) -> Timestamp {
+    now.checked_add(lease).unwrap_or(Timestamp::MAX)
+}
+
+pub(super) fn fenced(fence: &Fence) -> Error {
+    Error::new(ErrorKind::Fenced, "the worker has lost its lease").with("worker", fence.worker)
+}

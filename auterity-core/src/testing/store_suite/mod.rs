@@ -1,0 +1,250 @@
+//! The meaning of the [`Store`] port, case by case.
+//!
+//! A store of your own passes if every case in [`CASES`] returns, each with an empty,
+//! migrated store. A case that finds a fault panics with what it expected.
+
+mod definitions;
+mod inbox;
+mod journal;
+mod reads;
+mod workers;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::store::{
+    Claim, ClaimRequest, Ended, Entry, EventRow, Fence, InboxMessage, MessageKind, Next, Outcome,
+    Start, Status, Store, Subscription,
+};
+use crate::{Actor, Error, ExecutionId, InboxId, Scope, TenantId, WorkerId};
+
+/// One case of the suite.
+pub type Case = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! cases {
+    ($($module:ident::$case:ident,)+) => {
+        /// Every case with its name.
+        pub const CASES: &[(&str, Case)] = &[
+            $((stringify!($case), |store| Box::pin($module::$case(store))),)+
+        ];
+    };
+}
+
+cases! {
+    definitions::versions_are_kept_and_conflicts_found,
+    definitions::highest_version_is_by_precedence,
+    definitions::list_pages_and_searches,
+    definitions::deleted_definitions_stay_for_pinned_executions,
+    workers::restart_under_the_same_name_fences_the_earlier_life,
+    workers::expired_lease_is_taken_over,
+    workers::release_frees_at_once,
+    workers::claims_follow_priority_then_due_time,
+    workers::timers_become_due,
+    workers::fifty_claimers_never_claim_twice,
+    workers::concurrent_registrations_leave_one_life,
+    journal::an_execution_lives_and_ends,
+    journal::repeated_entry_at_each_position_has_no_effect,
+    journal::bad_entry_at_each_position_is_refused_alone,
+    journal::idempotency_key_finds_the_first_start,
+    journal::fifty_starts_with_one_key_give_one_execution,
+    journal::only_the_owner_appends,
+    journal::fence_refuses_the_whole_batch,
+    journal::odd_texts_come_back_unchanged,
+    journal::large_texts_come_back_unchanged,
+    journal::snapshot_and_tail_are_loaded,
+    inbox::messages_wake_and_are_recognised_again,
+    inbox::messages_to_ended_or_foreign_executions_are_dropped,
+    inbox::message_before_parking_makes_due_at_once,
+    inbox::parking_and_messages_at_once_lose_nothing,
+    inbox::messages_ride_with_an_entry,
+    inbox::subscriptions_match_until_they_end,
+    reads::list_filters_and_pages,
+    reads::recent_executions_per_workflow,
+    reads::journal_pages,
+    reads::another_tenant_sees_nothing,
+}
+
+fn ok<T>(result: Result<T, Error>) -> T {
+    result.expect("the store answers")
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_900_000_000 + seconds).expect("a time in range")
+}
+
+fn tenant(number: u128) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(0x7e0a_0000 + number))
+}
+
+fn scope(number: usize) -> &'static Scope {
+    static SCOPES: LazyLock<[Scope; 4]> =
+        LazyLock::new(|| [0, 1, 2, 3].map(|number| Scope::new(tenant(number), Actor::Host)));
+    &SCOPES[number]
+}
+
+fn execution(number: u128) -> ExecutionId {
+    ExecutionId::from_uuid(Uuid::from_u128(0xe8e0_0000 + number))
+}
+
+fn worker(number: u128) -> WorkerId {
+    WorkerId::from_uuid(Uuid::from_u128(0x3000 + number))
+}
+
+fn workflow(name: &str) -> WorkflowRef {
+    WorkflowRef {
+        namespace: "suite".to_owned(),
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+    }
+}
+
+fn event(sequence: u64) -> EventRow {
+    EventRow {
+        sequence,
+        at: at(i64::try_from(sequence).unwrap_or(0)),
+        kind: "effect.completed",
+        payload: format!("{{\"sequence\":{sequence}}}").into(),
+        records: "[]".into(),
+    }
+}
+
+/// An entry of the first tenant that appends one event.
+fn entry(number: u128, sequence: u64, next: Next) -> Entry {
+    Entry {
+        tenant: tenant(1),
+        execution: execution(number),
+        start: None,
+        events: vec![event(sequence)],
+        snapshot: None,
+        subscribe: Vec::new(),
+        unsubscribe: Vec::new(),
+        consumed: Vec::new(),
+        messages: Vec::new(),
+        next,
+    }
+}
+
+fn started(number: u128, next: Next) -> Entry {
+    let mut entry = entry(number, 1, next);
+    entry.start = Some(Start {
+        workflow: workflow("order"),
+        program: ProgramHash::of("order"),
+        input: "{\"a\":1}".into(),
+        parent: None,
+        idempotency_key: None,
+        attributes: BTreeMap::new(),
+        priority: 0,
+        at: at(i64::try_from(number).unwrap_or(0)),
+    });
+    entry
+}
+
+fn parked(due: Option<Timestamp>) -> Next {
+    Next::Parked {
+        due,
+        waiting_for: Some("a letter".to_owned()),
+    }
+}
+
+fn completed() -> Next {
+    Next::Ended(Ended {
+        status: Status::Completed,
+        output: Some("{\"ok\":true}".into()),
+        error: None,
+        at: at(9_000),
+    })
+}
+
+fn message(number: u128, id: &str) -> InboxMessage {
+    InboxMessage {
+        id: InboxId::derived(execution(number), id),
+        tenant: tenant(1),
+        execution: execution(number),
+        kind: MessageKind::CloudEvent,
+        effect: Some(3),
+        payload: format!("\"{id}\"").into(),
+        at: at(100),
+    }
+}
+
+fn subscription(number: u128, effect: u64, event_type: Option<&str>) -> Subscription {
+    Subscription {
+        tenant: tenant(1),
+        execution: execution(number),
+        effect,
+        filter: 0,
+        event_type: event_type.map(str::to_owned),
+        condition: "{\"with\":{}}".into(),
+    }
+}
+
+/// A store and a worker's life in it.
+#[derive(Clone)]
+struct Life {
+    store: Arc<dyn Store>,
+    fence: Fence,
+}
+
+impl Life {
+    async fn begin(store: &Arc<dyn Store>, number: u128) -> Self {
+        Self::with_lease(store, number, SignedDuration::from_hours(1)).await
+    }
+
+    async fn with_lease(store: &Arc<dyn Store>, number: u128, lease: SignedDuration) -> Self {
+        let name = format!("worker-{number}");
+        let registered = store.worker_register(&name, worker(number), at(0), lease);
+        let fence = ok(registered.await);
+        Self {
+            store: Arc::clone(store),
+            fence,
+        }
+    }
+
+    async fn append(&self, entries: &[Entry]) -> Vec<Outcome> {
+        ok(self.store.journal_append(Some(&self.fence), entries).await)
+    }
+
+    /// Appends entries that must all be recorded.
+    async fn record(&self, entries: &[Entry]) {
+        let outcomes = self.append(entries).await;
+        let all = outcomes.iter().all(|one| *one == Outcome::Recorded);
+        assert!(all, "every entry is recorded: {outcomes:?}");
+    }
+
+    async fn beat(&self, now: Timestamp, limit: u32) -> Result<Vec<Claim>, Error> {
+        let request = ClaimRequest {
+            now,
+            lease: SignedDuration::from_hours(1),
+            limit,
+        };
+        self.store.worker_beat(&self.fence, request).await
+    }
+
+    async fn claim(&self, seconds: i64, limit: u32) -> Vec<ExecutionId> {
+        let claims = ok(self.beat(at(seconds), limit).await);
+        claims.into_iter().map(|claim| claim.execution).collect()
+    }
+
+    async fn status(&self, number: u128) -> Status {
+        let fetched = self.store.execution_fetch(scope(1), execution(number));
+        let row = ok(fetched.await).expect("the execution is there");
+        row.status
+    }
+
+    async fn journal_length(&self, number: u128) -> usize {
+        let listed = self
+            .store
+            .journal_list(scope(1), execution(number), 0, 1000);
+        ok(listed.await).len()
+    }
+
+    async fn inbox_length(&self, number: u128) -> usize {
+        ok(self.store.inbox_fetch(&[execution(number)]).await).len()
+    }
+}

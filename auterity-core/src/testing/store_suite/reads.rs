@@ -1,0 +1,232 @@
+//! What readers see: lists, pages, other tenants.
+
+use std::sync::Arc;
+
+use super::{
+    Life, at, completed, entry, event, execution, message, ok, parked, scope, started,
+    subscription, tenant, workflow,
+};
+use crate::store::{Entry, ExecutionQuery, ExecutionRow, Next, Status, Store};
+use crate::{ExecutionId, Scope};
+
+/// Ten executions: even ones of the workflow `even`, three at each time.
+async fn fill(life: &Life) {
+    let mut entries: Vec<Entry> = Vec::new();
+    for number in 0..10_u128 {
+        let next = match number {
+            0..3 => completed(),
+            3..6 => Next::Owned,
+            6..8 => parked(None),
+            _ => Next::Queued,
+        };
+        let mut entry = started(number, next);
+        if let Some(start) = &mut entry.start {
+            let name = if number.is_multiple_of(2) {
+                "even"
+            } else {
+                "odd"
+            };
+            start.workflow = workflow(name);
+            start.at = at(i64::try_from(number / 3).unwrap_or(0));
+            start.attributes = [("half".to_owned(), (number / 5).to_string())].into();
+            if number == 4 {
+                start.attributes.insert("x".to_owned(), "y".to_owned());
+            }
+        }
+        entries.push(entry);
+    }
+    life.record(&entries).await;
+}
+
+async fn listed(store: &Arc<dyn Store>, scope: &Scope, query: &ExecutionQuery) -> Vec<u128> {
+    let mut query = query.clone();
+    let mut rows: Vec<ExecutionRow> = Vec::new();
+    loop {
+        let page = ok(store.execution_list(scope, &query).await);
+        assert!(page.items.len() <= query.limit as usize);
+        rows.extend(page.items);
+        query.before = rows.last().map(|row| (row.started_at, row.id));
+        if !page.more {
+            break;
+        }
+    }
+    let texts = rows.iter().map(|row| (&row.input, &row.output, &row.error));
+    assert!(texts.clone().all(|texts| texts == (&None, &None, &None)));
+    rows.iter().map(|row| number_of(row.id)).collect()
+}
+
+fn number_of(id: ExecutionId) -> u128 {
+    id.as_uuid().as_u128() - execution(0).as_uuid().as_u128()
+}
+
+pub(super) async fn list_filters_and_pages(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    fill(&life).await;
+    let newest_first: Vec<u128> = (0..10).rev().collect();
+    for limit in [1, 3, 4, 10, 100] {
+        let query = ExecutionQuery {
+            limit,
+            ..ExecutionQuery::default()
+        };
+        let found = listed(&store, scope(1), &query).await;
+        assert_eq!(newest_first, found, "pages of {limit}");
+    }
+    let all = ExecutionQuery {
+        limit: 2,
+        ..ExecutionQuery::default()
+    };
+    let half = |value: &str| [("half".to_owned(), value.to_owned())].into();
+    let both = [("half", "0"), ("x", "y")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    for (what, query, expected) in [
+        (
+            "workflow",
+            ExecutionQuery {
+                workflow: Some(("suite".to_owned(), "even".to_owned())),
+                ..all.clone()
+            },
+            vec![8, 6, 4, 2, 0],
+        ),
+        (
+            "started after",
+            ExecutionQuery {
+                started_after: Some(at(2)),
+                ..all.clone()
+            },
+            vec![9],
+        ),
+        (
+            "attribute",
+            ExecutionQuery {
+                attributes: half("1"),
+                ..all.clone()
+            },
+            vec![9, 8, 7, 6, 5],
+        ),
+        (
+            "two attributes",
+            ExecutionQuery {
+                attributes: both.into(),
+                ..all.clone()
+            },
+            vec![4],
+        ),
+        (
+            "everything",
+            ExecutionQuery {
+                workflow: Some(("suite".to_owned(), "odd".to_owned())),
+                status: Some(Status::Running),
+                started_after: Some(at(0)),
+                attributes: half("0"),
+                ..all.clone()
+            },
+            vec![3],
+        ),
+    ] {
+        assert_eq!(expected, listed(&store, scope(1), &query).await, "{what}");
+    }
+    for (status, expected) in [
+        (Status::Pending, vec![9, 8]),
+        (Status::Running, vec![5, 4, 3]),
+        (Status::Waiting, vec![7, 6]),
+        (Status::Completed, vec![2, 1, 0]),
+        (Status::Faulted, vec![]),
+        (Status::Cancelled, vec![]),
+    ] {
+        let query = ExecutionQuery {
+            status: Some(status),
+            ..all.clone()
+        };
+        assert_eq!(expected, listed(&store, scope(1), &query).await, "{status}");
+        let page = ok(store.execution_list(scope(1), &query).await);
+        assert!(page.items.iter().all(|row| row.status == status));
+    }
+}
+
+pub(super) async fn recent_executions_per_workflow(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    fill(&life).await;
+    let mut workflows = [workflow("even"), workflow("odd"), workflow("none")];
+    workflows[0].version = "any".to_owned();
+    let rows = ok(store.execution_recent(scope(1), &workflows, 2).await);
+    let mut found: Vec<u128> = rows.iter().map(|row| number_of(row.id)).collect();
+    let of_even = |row: &&ExecutionRow| row.workflow.name == "even";
+    let even: Vec<u128> = rows
+        .iter()
+        .filter(of_even)
+        .map(|row| number_of(row.id))
+        .collect();
+    assert_eq!(vec![8, 6], even, "newest first");
+    found.sort_unstable();
+    assert_eq!(vec![6, 7, 8, 9], found);
+    assert!(rows.iter().all(|row| row.input.is_none()));
+    assert!(ok(store.execution_recent(scope(1), &[], 2).await).is_empty());
+    assert!(ok(store.execution_recent(scope(2), &workflows, 2).await).is_empty());
+}
+
+pub(super) async fn journal_pages(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    let mut first = started(1, Next::Owned);
+    first.events.extend((2..=10).map(event));
+    life.record(&[first]).await;
+    let mut after = 0;
+    let mut found = Vec::new();
+    loop {
+        let rows = ok(store.journal_list(scope(1), execution(1), after, 3).await);
+        let Some(last) = rows.last() else { break };
+        after = last.sequence;
+        found.extend(rows);
+    }
+    assert_eq!((1..=10).map(event).collect::<Vec<_>>(), found);
+}
+
+pub(super) async fn another_tenant_sees_nothing(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    let mut first = started(1, parked(None));
+    first.subscribe = vec![subscription(1, 1, None)];
+    if let Some(start) = &mut first.start {
+        start.attributes = [("a".to_owned(), "b".to_owned())].into();
+    }
+    let mut foreign = started(2, Next::Owned);
+    foreign.tenant = tenant(2);
+    life.record(&[first, foreign]).await;
+    ok(store.inbox_put(&[message(1, "x")]).await);
+
+    assert_eq!(
+        None,
+        ok(store.execution_fetch(scope(2), execution(1)).await)
+    );
+    let rows = ok(store.journal_list(scope(2), execution(1), 0, 100).await);
+    assert!(rows.is_empty());
+    assert!(ok(store.subscription_match(tenant(2), "x").await).is_empty());
+    for attributes in [[].into(), [("a".to_owned(), "b".to_owned())].into()] {
+        let query = ExecutionQuery {
+            limit: 10,
+            attributes,
+            ..ExecutionQuery::default()
+        };
+        let found = listed(&store, scope(2), &query).await;
+        assert!(!found.contains(&1));
+        let found = listed(&store, scope(3), &query).await;
+        assert!(found.is_empty());
+    }
+    for status in [Status::Pending, Status::Waiting, Status::Running] {
+        let query = ExecutionQuery {
+            limit: 10,
+            status: Some(status),
+            ..ExecutionQuery::default()
+        };
+        assert!(!listed(&store, scope(2), &query).await.contains(&1));
+        assert!(!listed(&store, scope(1), &query).await.contains(&2));
+    }
+    // A loaded execution says whose it is; its tail is its own.
+    let loaded = ok(store.execution_load(&[execution(1), execution(2)]).await);
+    for one in loaded {
+        let expected = if one.execution == execution(1) { 1 } else { 2 };
+        assert_eq!(tenant(expected), one.tenant);
+    }
+    let mut forged = entry(2, 2, Next::Owned);
+    forged.tenant = tenant(1);
+    life.append(&[forged]).await;
+    let rows = ok(store.journal_list(scope(2), execution(2), 0, 9).await);
+    assert_eq!(1, rows.len());
+}
