@@ -16,7 +16,7 @@ dev: ## like run, and reloads the server and the web UI when their sources chang
 	@.ci/dev
 
 test: ## installs what the tests need, runs every test, stops what it started
-	@.ci/test
+	@ONLY=$(ONLY) .ci/test
 
 check: ## formatting, lints, licences, layers, sizes, scripts
 	@.ci/check
