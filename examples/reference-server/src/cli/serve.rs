@@ -30,7 +30,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let engine = wiring::engine(&settings, &folder, store).await?;
     let routines = Routines::new();
     drop(routines.spawn("maintain", maintain(identity.clone(), routines.stopping().clone())));
-    let demo = Demo::new(engine.handle(), routines.clone());
+    let demo = Demo::new(engine.handle(), routines.clone(), folder.file("demo-tenants"));
     if settings.demo {
         demo.start(&identity).await?;
     }
