@@ -1,0 +1,110 @@
+//! The commands that need no server.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::server::BINARY;
+
+fn auterity(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    command.output().expect("it ends")
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
+    path.display().to_string()
+}
+
+fn definition(tasks: &str) -> String {
+    format!(
+        "document:\n  dsl: '1.0.3'\n  namespace: test\n  name: sample\n  version: '1.0.0'\ndo:\n{tasks}"
+    )
+}
+
+#[test]
+fn run_prints_the_output_and_takes_input_from_text_file_and_pairs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(folder.path(), "w.yaml", &definition("- a: { call: echo, with: { sum: '${ .x + .y }' } }\n"));
+    let input = format!("@{}", write(folder.path(), "i.json", "{\"x\": 1}"));
+    let done = auterity(folder.path(), &["run", &file, "--input", &input, "--set", "y=2"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let output: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(output["sum"], 3);
+}
+
+#[test]
+fn faulted_run_prints_the_error_object_and_exits_with_1() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tasks = "- bad: { raise: { error: { type: 'https://x.example/e', status: 418, title: No } } }\n";
+    let file = write(folder.path(), "w.yaml", &definition(tasks));
+    let done = auterity(folder.path(), &["run", &file]);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let error: Value = serde_json::from_slice(&done.stderr).expect("JSON");
+    assert_eq!(error["instance"], "/do/0/bad");
+}
+
+#[test]
+fn invalid_definition_is_reported_at_its_line_and_exits_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(folder.path(), "w.yaml", &definition("- a: { set: { x: 1 }, then: nowhere }\n"));
+    let done = auterity(folder.path(), &["validate", &file]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text.contains(&format!("{file}:7:")), "{text}");
+    let done = auterity(folder.path(), &["--json", "validate", &file]);
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(report[0]["errors"][0]["code"], "unknown_jump_target");
+}
+
+#[test]
+fn interrupted_run_resumes_with_the_same_id() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tasks = "- a: { call: echo, with: { x: 1 } }\n- w: { wait: { seconds: 2 } }\n- b: { call: echo, with: { x: '${ .x + 1 }' } }\n";
+    let file = write(folder.path(), "w.yaml", &definition(tasks));
+    let mut first = Command::new(BINARY);
+    first.arg("--data").arg(folder.path()).args(["run", &file, "--id", "one", "--trace"]);
+    let mut child = first.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started");
+    // The first record on stderr says that it is under way.
+    let mut line = String::new();
+    let trace = child.stderr.take().expect("piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(trace), &mut line).expect("a line");
+    child.kill().expect("killed");
+    child.wait().expect("reaped");
+    let done = auterity(folder.path(), &["run", &file, "--id", "one", "--trace"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let output: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(output["x"], 2);
+}
+
+#[test]
+fn every_sample_is_valid() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(samples).expect("the samples") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|kind| kind == "yaml") {
+            files.push(path.display().to_string());
+        }
+    }
+    assert!(8 <= files.len());
+    let mut arguments = vec!["validate"];
+    arguments.extend(files.iter().map(String::as_str));
+    let done = auterity(folder.path(), &arguments);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn version_and_openapi_are_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let version = auterity(folder.path(), &["version"]);
+    assert!(String::from_utf8_lossy(&version.stdout).starts_with("auterity "));
+    let document = auterity(folder.path(), &["openapi"]);
+    let document: Value = serde_json::from_slice(&document.stdout).expect("JSON");
+    assert!(document["paths"].as_object().is_some_and(|paths| 10 < paths.len()), "{document}");
+}
