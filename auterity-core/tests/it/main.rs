@@ -4,3 +4,4 @@ mod definition;
 mod engine;
 mod expression;
 mod http;
+mod kit;
