@@ -4,4 +4,5 @@ mod definition;
 mod engine;
 mod expression;
 mod http;
+mod kit;
 mod store;
