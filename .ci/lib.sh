@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # What the scripts of this folder share. Sourced, never executed.
 
+# shellcheck disable=SC2034 # read by the scripts that source this file
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck disable=SC2034
 WEB=$ROOT/examples/reference-server/web
 
 say() { printf '%s\n' "$*" >&2; }
@@ -23,7 +25,7 @@ postgres_bin() {
   local candidate version best="" best_version=14
   for candidate in /usr/lib/postgresql/*/bin /usr/local/opt/postgresql*/bin \
     /opt/homebrew/opt/postgresql*/bin "$(dirname "$(command -v initdb || echo /none/x)")"; do
-    [ -x "$candidate/initdb" ] && [ -x "$candidate/pg_ctl" ] || continue
+    if [ ! -x "$candidate/initdb" ] || [ ! -x "$candidate/pg_ctl" ]; then continue; fi
     version=$("$candidate/initdb" --version | grep -oE '[0-9]+' | head -n 1)
     if [ "$version" -gt "$best_version" ]; then
       best=$candidate

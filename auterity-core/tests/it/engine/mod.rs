@@ -3,6 +3,7 @@
 mod control;
 mod fixture;
 mod messages;
+mod samples;
 mod tasks;
 
 pub(crate) use fixture::{Fixture, PATIENCE, error, options, output, scope};
