@@ -22,6 +22,18 @@ async fn refused(world: &World, token: &Secret) -> ErrorKind {
     world.identity.refresh(token).await.unwrap_err().kind()
 }
 
+/// Polls a call a few times and drops it.
+async fn give_up<F: Future>(call: F, polls: u32) {
+    let mut call = Box::pin(call);
+    for _ in 0..=polls {
+        let mut context = Context::from_waker(Waker::noop());
+        if call.as_mut().poll(&mut context).is_ready() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 on_both! {
     async fn refresh_gives_new_tokens_for_the_same_session(world: &World) {
         let up = world.sign_up("ada").await;
@@ -192,14 +204,18 @@ on_both! {
     async fn calls_that_are_given_up_leave_no_open_transaction(world: &World) {
         let up = world.sign_up("ada").await;
         let session = principal(world, &up).session();
-        for round in 0..300_u32 {
-            let mut call = Box::pin(world.identity.session_active(session));
-            for _ in 0..=(round % 5) {
-                let mut context = Context::from_waker(Waker::noop());
-                let _ready = call.as_mut().poll(&mut context).is_ready();
-                tokio::task::yield_now().await;
+        let unknown = Secret::from(format!("art_{}", "A".repeat(43)));
+        for round in 0..400_u32 {
+            // Reading and writing by turns, each time a little later.
+            if round % 2 == 0 {
+                give_up(world.identity.session_active(session), round * 3).await;
+            } else {
+                give_up(world.identity.refresh(&unknown), round * 3).await;
             }
-            drop(call);
+            // The next user of a connection would close what was left open on it.
+            if round % 10 == 9 {
+                world.assert_no_open_transaction().await;
+            }
         }
         let answers = join_all((0..40).map(|_| world.identity.session_active(session))).await;
         assert!(answers.into_iter().all(Result::unwrap));

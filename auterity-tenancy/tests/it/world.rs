@@ -9,7 +9,7 @@ use auterity_tenancy::{
     migrate,
 };
 use jiff::{SignedDuration, Timestamp};
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use tempfile::TempDir;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -41,7 +41,10 @@ impl World {
         let mut random = [0_u8; 8];
         SystemEntropy.fill(&mut random);
         let schema = format!("test_{:016x}", u64::from_le_bytes(random));
-        let options = ControlOptions::postgres(url.as_str()).with_schema(schema.clone());
+        // The name under which the server lists this test's connections.
+        let mark = if url.contains('?') { '&' } else { '?' };
+        let named = format!("{url}{mark}application_name={schema}");
+        let options = ControlOptions::postgres(named).with_schema(schema.clone());
         Some(Self::open(folder, options, Some((url, schema))).await)
     }
 
@@ -97,6 +100,29 @@ impl World {
                 outside.close().await.unwrap();
             }
         }
+    }
+
+    /// Asks PostgreSQL until none of this test's connections is in a transaction.
+    pub(crate) async fn assert_no_open_transaction(&self) {
+        let Some((url, schema)) = &self.postgres else {
+            return;
+        };
+        let outside = Database::connect(url.as_str()).await.unwrap();
+        let question = format!(
+            "SELECT COUNT(*) AS open FROM pg_stat_activity
+             WHERE application_name = '{schema}' AND xact_start IS NOT NULL"
+        );
+        let mut open = i64::MAX;
+        for _ in 0..2_000 {
+            let statement = Statement::from_string(DbBackend::Postgres, &question);
+            let row = outside.query_one_raw(statement).await.unwrap().unwrap();
+            open = row.try_get("", "open").unwrap();
+            if open == 0 {
+                break;
+            }
+        }
+        outside.close().await.unwrap();
+        assert_eq!(open, 0, "transactions left open");
     }
 
     pub(crate) async fn close(self) {
