@@ -118,6 +118,9 @@ try {
   await page.getByText('No problems').waitFor();
   await shoot('workflow');
   const text = page.locator('.cm-content');
+  // Only the lines in view are in the page.
+  await text.click();
+  await page.keyboard.press('Control+End');
   await text.getByText('then: approve').click();
   await page.keyboard.press('End');
   for (let index = 0; index < 'approve'.length; index += 1) await page.keyboard.press('Backspace');
