@@ -3,7 +3,7 @@ import { nextVersion, versionOf, withVersion } from '../definition/version.ts';
 import { merge } from '../features/executions/merge.ts';
 import { barsOf, summaryOf } from '../ui/ribbon.ts';
 import type { ExecutionStatus, ExecutionSummary } from '../api/types.ts';
-import { ago, duration, shortId, slugOf } from './format.ts';
+import { ago, duration, shortId, slugOf, tickLabel } from './format.ts';
 
 describe('format', () => {
   it('writes durations of every size', () => {
@@ -11,6 +11,11 @@ describe('format', () => {
     expect(sizes.map(duration)).toEqual([
       '< 1 ms', '12 ms', '999 ms', '3.20 s', '31.6 s', '1 min 00 s', '4 min 05 s', '2 h 10 min', '3 d 4 h',
     ]);
+  });
+
+  it('writes round times on an axis without zeros', () => {
+    const times = [500, 1_000, 1_500, 20_000, 120_000, 21_600_000, 172_800_000];
+    expect(times.map(tickLabel)).toEqual(['500 ms', '1 s', '1.5 s', '20 s', '2 min', '6 h', '2 d']);
   });
 
   it('writes how long ago something was', () => {
