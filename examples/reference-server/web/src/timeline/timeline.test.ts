@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ExecutionEvent, TaskRecord, TaskState } from '../api/types.ts';
-import { isWaiting, lengthOf, Timeline } from './model.ts';
+import { isInnermost, isWaiting, lengthOf, Timeline } from './model.ts';
 import { scaleOf, ticks } from './scale.ts';
 import { horizon, windowOf } from './window.ts';
 
@@ -23,7 +23,7 @@ function event(sequence: number, ms: number, kind: string, tasks: TaskRecord[]):
   return { sequence, at: at(ms), kind, tasks };
 }
 
-const shape = (model: Timeline) => model.rows().map((row) => `${'.'.repeat(row.depth)}${row.name}${row.suffix}`);
+const shape = (model: Timeline) => model.rows().map((row) => `${'.'.repeat(row.depth)}${row.name}${1 < row.rounds.length ? row.round : ''}`);
 
 describe('Timeline', () => {
   it('makes one row for each path, nested as the tasks are', () => {
@@ -41,12 +41,29 @@ describe('Timeline', () => {
     expect(lengthOf(model.find('/do/1/each/do/0/work#2')!, 20)).toBe(8);
   });
 
-  it('finds the row around a round by the path, or else by the task', () => {
-    const model = timeline([
-      0, 'execution.started', task('/do/0/outer', 'started'),
-      task('/do/0/outer#2/do/0/inner', 'started'), task('/do/0/outer#2/do/0/inner#1/do/0/leaf', 'started'),
-    ]);
-    expect(shape(model)).toEqual(['outer', '.inner2', '..leaf2.1']);
+  it('nests by the number of each activation, also when children are told first', () => {
+    const model = timeline(
+      [0, 'execution.started',
+        task('/do/0/outer/do/0/inner/do/0/leaf#3', 'completed'), task('/do/0/outer/do/0/inner#2', 'completed'),
+        task('/do/0/outer#1', 'started'), task('/do/0/outer/do/0/inner#4', 'started')],
+      [5, 'effect.completed',
+        task('/do/0/outer/do/0/inner/do/0/leaf#5', 'completed'), task('/do/0/outer/do/0/inner#4', 'completed'),
+        task('/do/0/outer#1', 'completed'), task('/do/1/last#6', 'completed')],
+    );
+    expect(shape(model)).toEqual(['outer', '.inner1', '..leaf1', '.inner2', '..leaf2', 'last']);
+  });
+
+  it('ends the pause of a task around others when one of them begins again', () => {
+    const model = timeline(
+      [0, 'execution.started', task('/do/0/safe#1', 'started', { kind: 'try' }), task('/do/0/safe/try/0/call#2', 'started')],
+      [10, 'effect.failed', task('/do/0/safe/try/0/call#2', 'faulted'), task('/do/0/safe#1', 'retrying')],
+    );
+    const row = model.find('/do/0/safe#1')!;
+    expect([isWaiting(row), isInnermost(row)]).toEqual([true, true]);
+    model.apply(event(3, 30, 'timer.fired', [task('/do/0/safe/try/0/call#3', 'started', { attempt: 2 })]));
+    expect([isWaiting(row), isInnermost(row), row.state]).toEqual([false, false, 'started']);
+    expect(row.segments.map((segment) => [segment.from, segment.to])).toEqual([[0, 10], [10, 30], [30, null]]);
+    expect(shape(model)).toEqual(['safe', '.call1', '.call2']);
   });
 
   it('takes the start of a task that is first heard of at its end', () => {

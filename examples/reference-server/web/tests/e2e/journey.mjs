@@ -90,7 +90,7 @@ try {
 
   step = 'a task shows what it gave';
   await page.getByRole('treeitem', { name: /book/ }).click();
-  await page.getByRole('complementary', { name: 'Details' }).getByText('/do/4/book').waitFor();
+  await page.getByRole('complementary', { name: 'Details' }).getByText(/^\/do\/4\/book/).waitFor();
   await shoot('execution');
   await page.getByRole('tab', { name: /Events/ }).click();
   await page.getByText('execution.ended').waitFor();
