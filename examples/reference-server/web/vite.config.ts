@@ -5,7 +5,7 @@ import { brotli, preloadFont } from './build/embed.ts';
 const server = process.env.AUTERITY_DEV_SERVER ?? 'http://127.0.0.1:8080';
 
 export default defineConfig(({ mode }) => ({
-  plugins: [svelte(), preloadFont(), brotli()],
+  plugins: [svelte({ configFile: false }), preloadFont(), brotli()],
   publicDir: 'static',
   // Without this, tests would load Svelte's server build.
   resolve: mode === 'test' ? { conditions: ['browser'] } : {},

@@ -102,17 +102,16 @@ export function rounds(count) {
 export function eventOf(line, sequence, start, begun) {
   const [offset, kind, tasks] = line;
   const at = start + offset;
-  return {
-    sequence,
-    at: iso(at),
-    kind,
-    tasks: tasks.map(({ path, kind: taskKind, state, started, attempt = 1, ...more }) => {
-      if (!begun.has(path)) begun.set(path, at + (started ?? 0));
-      const pointer = path.replace(/#\d+/g, '');
-      return {
-        task: pointer, name: pointer.split('/').at(-1), kind: taskKind, path, state,
-        at: iso(at), started_at: iso(begun.get(path)), attempt, ...more,
-      };
-    }),
-  };
+  const records = tasks.map(({ path, kind: taskKind, state, started, attempt = 1, ...more }) => {
+    if (!begun.has(path)) begun.set(path, { number: begun.size + 1, at: at + (started ?? 0) });
+    const activation = begun.get(path);
+    const pointer = path.replace(/#\d+/g, '');
+    return {
+      task: pointer, name: pointer.split('/').at(-1), kind: taskKind, path: `${pointer}#${activation.number}`, state,
+      at: iso(at), started_at: iso(activation.at), attempt, ...more,
+    };
+  });
+  // Tasks that go on are told last, as the server does it.
+  const isOpen = (record) => record.state === 'started';
+  return { sequence, at: iso(at), kind, tasks: [...records.filter((record) => !isOpen(record)), ...records.filter(isOpen)] };
 }

@@ -69,7 +69,7 @@ export function sentence(error: unknown): string {
 
 /** Whether a call only ended because its page was left. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof DOMException && error.name === 'AbortError';
+  return error !== null && typeof error === 'object' && 'name' in error && error.name === 'AbortError';
 }
 
 function fallback(status: number): string {

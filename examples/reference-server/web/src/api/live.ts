@@ -4,6 +4,8 @@ import { SseParser, type SseMessage } from './sse.ts';
 
 /** Twice the server's heartbeat and a bit: a quieter stream is a dead connection. */
 const SILENCE_MS_MAX = 40_000;
+/** A stream that ends after this long was let go on purpose, as tokens expire: no alarm. */
+const CALM_MS_MIN = 5_000;
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 15_000;
 
@@ -31,6 +33,7 @@ export async function follow(client: Client, options: Follow): Promise<void> {
   while (!signal.aborted) {
     onState?.('connecting');
     const attempt = new AbortController();
+    const begun = Date.now();
     const stop = () => attempt.abort();
     signal.addEventListener('abort', stop, { once: true });
     try {
@@ -54,6 +57,7 @@ export async function follow(client: Client, options: Follow): Promise<void> {
         }
         wait = parser.retryMs ?? WAIT_MS_MIN;
       }
+      if (CALM_MS_MIN < Date.now() - begun && !attempt.signal.aborted) continue;
     } catch (error) {
       if (signal.aborted) return;
       const isFinal = error instanceof ApiError && 400 <= error.status && error.status < 500;

@@ -37,6 +37,7 @@ class Router {
     if (!isNewPage) return;
     this.guard = null;
     scrollTo(0, 0);
+    document.getElementById('content')?.scrollTo(0, 0);
     // Screen readers hear the new page, and the next Tab starts at its top.
     void tick().then(() => document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true }));
   }

@@ -40,6 +40,13 @@ export function match(path: string): Match | null {
   return null;
 }
 
+/** The page of a guest. */
+export function door(path: string): Promise<{ default: Page }> {
+  return path === '/sign-up'
+    ? import('../features/auth/SignUp.svelte')
+    : import('../features/auth/SignIn.svelte');
+}
+
 /** Fetches a page's code before its link is pressed. */
 export function preload(path: string): void {
   void match(path)?.load().catch(() => undefined);

@@ -4,7 +4,7 @@ export interface Toast {
   kind: 'done' | 'failed';
 }
 
-const SHOWN_MS = 5_000;
+const SHOWN_MS = 3_500;
 
 class Toasts {
   list = $state.raw<Toast[]>([]);

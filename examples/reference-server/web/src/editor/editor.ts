@@ -139,6 +139,9 @@ const LOOK = EditorView.theme({
   '.cm-matchingBracket, &.cm-focused .cm-matchingBracket': {
     backgroundColor: 'color-mix(in oklab, var(--accent) 18%, transparent)',
   },
+  // The arrows of a long text are noise until somebody reaches for them.
+  '.cm-foldGutter span': { opacity: '0' },
+  '.cm-gutters:hover .cm-foldGutter span, .cm-foldGutter span[title="Unfold line"]': { opacity: '1' },
   '.cm-foldPlaceholder': { background: 'var(--hover)', border: 'none', color: 'var(--text-2)', padding: '0 4px' },
   '.cm-tooltip': {
     border: '1px solid var(--line-strong)',

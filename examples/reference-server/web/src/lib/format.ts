@@ -12,6 +12,11 @@ export function duration(ms: number): string {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** A duration on an axis, where round numbers need no zeros. */
+export function tickLabel(ms: number): string {
+  return duration(ms).replace(/(\.\d*?)0+ s$/, '$1 s').replace('. s', ' s').replace(/ 0+ \w+$/, '');
+}
+
 /** A short distance to the past: `just now`, `4 min ago`, `3 d ago`. */
 export function ago(at: string, now: number): string {
   const seconds = Math.round((now - Date.parse(at)) / 1000);

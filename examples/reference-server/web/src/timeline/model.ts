@@ -13,8 +13,12 @@ export interface Row {
   task: string;
   name: string;
   kind: string;
-  /** Which round of a loop or which branch, from the path; empty otherwise. */
-  suffix: string;
+  /** Which time this task began, from 1; loops and retries begin it again. */
+  round: number;
+  /** Every row of the same task. */
+  rounds: Row[];
+  /** The number of this activation in the execution, from the path. */
+  ordinal: number;
   state: TaskState;
   parent: Row | null;
   children: Row[];
@@ -58,7 +62,9 @@ export class Timeline {
     this.events.push(event);
     const at = time(event.at);
     this.#see(at);
-    for (const record of event.tasks) this.#record(record, at);
+    const added: Row[] = [];
+    for (const record of event.tasks) this.#record(record, at, added);
+    this.#place(added);
     if (event.kind === 'execution.ended') {
       this.isEnded = true;
       for (const row of this.#rows.values()) {
@@ -91,10 +97,10 @@ export class Timeline {
     this.until = Math.max(this.until, at);
   }
 
-  #record(record: TaskRecord, eventAt: number): void {
+  #record(record: TaskRecord, eventAt: number, added: Row[]): void {
     const at = record.at ? time(record.at) : eventAt;
     this.#see(at);
-    const row = this.#rows.get(record.path) ?? this.#add(record, at);
+    const row = this.#rows.get(record.path) ?? this.#add(record, at, added);
     if (record.attempt !== undefined) row.attempt = Math.max(row.attempt, record.attempt);
     if (record.input !== undefined) row.input = record.input;
     row.state = record.state;
@@ -115,20 +121,21 @@ export class Timeline {
     }
   }
 
-  #add(record: TaskRecord, at: number): Row {
+  #add(record: TaskRecord, at: number, added: Row[]): Row {
     const from = Math.min(record.started_at ? time(record.started_at) : at, at);
     this.#see(from);
-    const parent = this.#parentOf(record);
     const row: Row = {
       path: record.path,
       task: record.task,
       name: record.name,
       kind: record.kind,
-      suffix: [...record.path.matchAll(/#([^/#]+)/g)].map((match) => match[1]).join('.'),
+      round: 1,
+      rounds: [],
+      ordinal: Number(/#(\d+)$/.exec(record.path)?.[1] ?? 0),
       state: record.state,
-      parent,
+      parent: null,
       children: [],
-      depth: parent ? parent.depth + 1 : 0,
+      depth: 0,
       from,
       to: null,
       segments: [],
@@ -140,27 +147,45 @@ export class Timeline {
     };
     if (record.state !== 'skipped') this.#open(row, from, WAITING_KINDS.has(row.kind));
     this.#rows.set(row.path, row);
-    const same = this.#byTask.get(row.task);
-    if (same) same.push(row);
-    else this.#byTask.set(row.task, [row]);
-    (parent?.children ?? this.#roots).push(row);
+    added.push(row);
     return row;
   }
 
   /**
-   * The row around a task: of the nearest enclosing task, the one whose path leads to this one,
-   * else the one that started last.
+   * Puts new rows into the tree once the whole event is known: within an event, tasks are told
+   * when they end, so that children come before the task around them.
    */
-  #parentOf(record: TaskRecord): Row | null {
-    const path = record.path;
-    for (let end = path.lastIndexOf('/'); 0 < end; end = path.lastIndexOf('/', end - 1)) {
-      const row = this.#rows.get(path.slice(0, end));
-      if (row) return row;
+  #place(added: Row[]): void {
+    if (added.every((row) => 0 < row.ordinal)) added.sort((left, right) => left.ordinal - right.ordinal);
+    for (const row of added) {
+      row.rounds = this.#byTask.get(row.task) ?? [];
+      row.rounds.push(row);
+      row.round = row.rounds.length;
+      this.#byTask.set(row.task, row.rounds);
     }
-    const task = record.task;
-    for (let end = task.lastIndexOf('/'); 0 < end; end = task.lastIndexOf('/', end - 1)) {
-      const row = this.#byTask.get(task.slice(0, end))?.at(-1);
-      if (row && row.path !== path) return row;
+    for (const row of added) {
+      row.parent = this.#parentOf(row);
+      (row.parent?.children ?? this.#roots).push(row);
+      const pause = row.parent?.segments.at(-1);
+      if (row.parent?.state === 'retrying' && pause?.to === null) {
+        // The next attempt has begun: the pause of the task around it is over.
+        row.parent.state = 'started';
+        this.#open(row.parent, Math.max(row.from, pause.from), false);
+      }
+    }
+    for (const row of added) {
+      for (let around = row.parent; around; around = around.parent) row.depth += 1;
+    }
+  }
+
+  /** The nearest enclosing task; of several rows of it, the last that began before. */
+  #parentOf(row: Row): Row | null {
+    for (let end = row.task.lastIndexOf('/'); 0 < end; end = row.task.lastIndexOf('/', end - 1)) {
+      const rows = this.#byTask.get(row.task.slice(0, end)) ?? [];
+      for (let index = rows.length - 1; 0 <= index; index -= 1) {
+        const candidate = rows[index]!;
+        if (row.ordinal === 0 || candidate.ordinal < row.ordinal) return candidate;
+      }
     }
     return null;
   }
@@ -184,6 +209,11 @@ export class Timeline {
 /** How long a row has taken, up to `now` while it goes on. */
 export function lengthOf(row: Row, now: number): number {
   return Math.max(0, (row.to ?? now) - row.from);
+}
+
+/** Whether nothing inside a row is going on. */
+export function isInnermost(row: Row): boolean {
+  return row.to === null && row.children.every((child) => child.to !== null);
 }
 
 /** Whether a row stands still: waiting, or between two attempts. */

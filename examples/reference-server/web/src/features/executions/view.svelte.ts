@@ -2,7 +2,7 @@ import { follow, type LiveState } from '../../api/live.ts';
 import { ApiError, isAbort } from '../../api/errors.ts';
 import type { Execution, ExecutionEvent, ExecutionStatus, Page } from '../../api/types.ts';
 import { client } from '../../app/api.ts';
-import { isWaiting, Timeline } from '../../timeline/model.ts';
+import { isInnermost, isWaiting, Timeline } from '../../timeline/model.ts';
 import { isOver } from '../../ui/shapes.ts';
 
 const PAGE = 500;
@@ -38,7 +38,7 @@ export class ExecutionView {
     void this.revision;
     const status = this.execution?.status ?? 'pending';
     if (isOver(status) || status === 'suspended' || this.timeline.size === 0) return status;
-    const open = this.timeline.rows().filter((row) => row.to === null && row.children.length === 0);
+    const open = this.timeline.rows().filter(isInnermost);
     if (open.length === 0) return status === 'pending' ? status : 'running';
     return open.every(isWaiting) ? 'waiting' : 'running';
   }
