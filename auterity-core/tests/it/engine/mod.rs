@@ -3,6 +3,7 @@
 mod control;
 mod fixture;
 mod messages;
+mod replay;
 mod samples;
 mod tasks;
 
