@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// How long the text may be, in bytes.
     pub text_bytes_max: usize,
+    /// How long one key may be, in bytes.
+    pub key_bytes_max: usize,
     /// How deeply objects and lists may be nested.
     pub depth_max: usize,
     /// How many keys and values there may be, with each alias counted as what it stands for.
@@ -24,6 +26,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             text_bytes_max: 1024 * 1024,
+            key_bytes_max: 1024,
             depth_max: 64,
             nodes_max: 250_000,
             tasks_max: 10_000,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::text::shown;
+
 /// A place in a definition's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Position {
@@ -170,7 +172,7 @@ pub(crate) fn suggestion<'k>(
     if let Some(word) = did_you_mean(given, known.clone()) {
         return format!("did you mean \"{word}\"?");
     }
-    let mut words: Vec<&str> = known.into_iter().collect();
+    let mut words: Vec<String> = known.into_iter().map(shown).collect();
     if words.is_empty() {
         return format!("there is no {what}");
     }

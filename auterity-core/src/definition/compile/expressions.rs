@@ -272,12 +272,15 @@ impl Compiler<'_> {
         match SchemaCheck::compile(document) {
             Ok(check) => Some(check),
             Err((inner, message)) => {
-                let message = format!("not a valid JSON Schema: {message}");
+                let message = format!("not a valid JSON Schema: {}", cut(&message));
+                let hint = if inner.ends_with("/type") {
+                    "types are string, number, integer, boolean, object, array and null"
+                } else {
+                    "references must stay inside the schema, and patterns have no look-around"
+                };
                 let pointer = format!("{pointer}{inner}");
                 let finding = Finding::new("bad_schema", pointer, Place::Value, message);
-                self.report(finding.with_hint(
-                    "references must stay inside the schema; patterns have no look-around",
-                ));
+                self.report(finding.with_hint(hint));
                 None
             }
         }
@@ -305,6 +308,16 @@ impl Compiler<'_> {
     ) -> Option<Length> {
         self.length(duration?, &pointer_path(pointer, key))
     }
+}
+
+/// Cuts a message that quotes a large part of a schema.
+fn cut(message: &str) -> String {
+    const LENGTH_MAX: usize = 300;
+    let mut cut: String = message.chars().take(LENGTH_MAX).collect();
+    if cut.len() < message.len() {
+        cut.push('…');
+    }
+    cut
 }
 
 /// Tells whether a text has the name of a protected variable in it.

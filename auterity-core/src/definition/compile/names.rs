@@ -48,16 +48,22 @@ impl Compiler<'_> {
         name.clone()
     }
 
-    /// Reports that a name is not under `use`.
-    pub(super) fn unknown<'k>(
+    /// Reports that a name is not in a group under `use`.
+    pub(super) fn unknown(
         &mut self,
-        code: &'static str,
-        what: &str,
+        (group, code, what): (&str, &'static str, &str),
         name: &str,
-        known: impl IntoIterator<Item = &'k String>,
         pointer: &str,
     ) {
-        let known: Vec<&str> = known.into_iter().map(String::as_str).collect();
+        let group = self.tree.find(&format!("/use/{group}"));
+        let group = group
+            .and_then(crate::definition::parse::Node::entries)
+            .unwrap_or_default();
+        let known: Vec<&str> = group.iter().map(|entry| entry.key.as_str()).collect();
+        if known.contains(&name) {
+            // It is there and has mistakes of its own, which are reported.
+            return;
+        }
         let message = format!("there is no {what} \"{name}\"");
         let hint = suggestion(name, known, &format!("{what} under `use`"));
         let finding = Finding::new(code, pointer, Place::Value, message);
@@ -77,7 +83,7 @@ impl Compiler<'_> {
         let hint = match known {
             [] => format!("add it under `use`: secrets: [{name}]"),
             known => {
-                let known = known.iter().map(String::as_str);
+                let known: indexmap::IndexSet<&str> = known.iter().map(String::as_str).collect();
                 suggestion(name, known, "secret under `use`")
             }
         };

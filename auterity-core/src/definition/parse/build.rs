@@ -230,7 +230,8 @@ impl Builder<'_> {
         // The end of a block is where the next token starts; that is not its own.
         let end = match last {
             Some(last) if span.start == span.end => last,
-            _ => span.end,
+            // The event of a closing bracket also covers the blanks behind it.
+            _ => span.end.min(span.start + 1),
         };
         let node = Node {
             value,
@@ -263,6 +264,13 @@ impl Builder<'_> {
         }
     }
 
+    fn key_too_long(&mut self, span: Span) -> Result<(), Stop> {
+        let message = format!("the key has more than {} bytes", self.limits.key_bytes_max);
+        let hint = "use a shorter name (limit key_bytes_max)";
+        self.report("key_too_long", span, message, hint);
+        Err(Stop)
+    }
+
     /// Puts a finished node into the innermost open list or object.
     fn attach(&mut self, node: Node, depth: usize) -> Result<(), Stop> {
         let Some(frame) = self.stack.last_mut() else {
@@ -285,6 +293,9 @@ impl Builder<'_> {
                     }
                 }
                 None => match node.value {
+                    NodeValue::Text(text) if self.limits.key_bytes_max < text.len() => {
+                        return self.key_too_long(node.span);
+                    }
                     NodeValue::Text(text) => *key = Some((text, node.span)),
                     _ => return self.bad_key(node.span),
                 },

@@ -1,4 +1,9 @@
 //! Definitions: reading, writing, compiling, and what is wrong with bad ones.
 
+mod broken;
+mod generate;
 mod good;
+mod mutate;
+mod places;
+mod round_trip;
 mod samples;
