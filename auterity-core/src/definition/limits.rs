@@ -18,6 +18,9 @@ pub struct Limits {
     pub tasks_max: usize,
     /// How long one runtime expression may be, in bytes.
     pub expression_bytes_max: usize,
+    /// How long all expressions may be together, in bytes; one that is referred to
+    /// by name counts each time.
+    pub expressions_bytes_max: usize,
     /// How many mistakes are reported before the search ends.
     pub mistakes_max: usize,
 }
@@ -31,7 +34,8 @@ impl Default for Limits {
             nodes_max: 250_000,
             tasks_max: 10_000,
             expression_bytes_max: 16 * 1024,
-            mistakes_max: 1_000,
+            expressions_bytes_max: 4 * 1024 * 1024,
+            mistakes_max: 200,
         }
     }
 }

@@ -45,6 +45,11 @@ impl Reader {
         self.findings
     }
 
+    /// Tells whether no more mistakes are taken.
+    fn is_full(&self) -> bool {
+        self.findings_max <= self.findings.len()
+    }
+
     /// Reads a member of the current value.
     pub(crate) fn within<R>(&mut self, segment: &str, read: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.pointer.len();
@@ -66,7 +71,7 @@ impl Reader {
         message: String,
         hint: &str,
     ) {
-        if self.findings.len() < self.findings_max {
+        if !self.is_full() {
             let mut finding = Finding::new(code, self.pointer.clone(), place, message);
             if !hint.is_empty() {
                 finding = finding.with_hint(hint);
@@ -209,7 +214,7 @@ impl<'n> Fields<'n, '_> {
     /// Ends an object that has no other properties than those taken.
     pub(crate) fn close(self) {
         for entry in self.entries {
-            if self.names.contains(&entry.key.as_str()) {
+            if self.names.contains(&entry.key.as_str()) || self.reader.is_full() {
                 continue;
             }
             let hint = suggestion(&entry.key, self.names.iter().copied(), "other property");

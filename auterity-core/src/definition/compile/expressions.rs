@@ -161,18 +161,31 @@ impl Compiler<'_> {
         self.report(finding.with_hint("use it in the arguments (`with`) of a call"));
     }
 
-    /// Checks the length of an expression.
+    /// Checks the length of an expression, and of all so far.
     fn fits(&mut self, source: &str, pointer: &str) -> bool {
-        let bytes_max = self.options.limits.expression_bytes_max;
-        if source.len() <= bytes_max {
+        let limits = &self.options.limits;
+        let (one_max, all_max) = (limits.expression_bytes_max, limits.expressions_bytes_max);
+        let before = self.expressions_bytes;
+        self.expressions_bytes = before.saturating_add(source.len());
+        let (code, message, hint) = if one_max < source.len() {
+            let message = format!(
+                "the expression has {} bytes, and {one_max} are possible",
+                source.len()
+            );
+            let hint = "split it over several tasks (limit expression_bytes_max)";
+            ("expression_too_long", message, hint)
+        } else if all_max < self.expressions_bytes {
+            if all_max < before {
+                return false;
+            }
+            let message = format!("the expressions together have more than {all_max} bytes");
+            let hint = "split the workflow into several (limit expressions_bytes_max)";
+            ("expressions_too_long", message, hint)
+        } else {
             return true;
-        }
-        let message = format!(
-            "the expression has {} bytes, and {bytes_max} are possible",
-            source.len()
-        );
-        let finding = Finding::new("expression_too_long", pointer, Place::Value, message);
-        self.report(finding.with_hint("split it over several tasks (limit expression_bytes_max)"));
+        };
+        let finding = Finding::new(code, pointer, Place::Value, message);
+        self.report(finding.with_hint(hint));
         false
     }
 

@@ -72,20 +72,14 @@ impl Compiler<'_> {
 
     /// Checks that a secret is declared.
     pub(super) fn secret(&mut self, name: &str, pointer: &str, place: Place) {
-        let reusable = self.definition.root.reusable.as_ref();
-        let known = reusable
-            .and_then(|reusable| reusable.secrets.as_deref())
-            .unwrap_or_default();
-        if known.iter().any(|secret| secret == name) {
+        if self.secrets.contains(name) {
             return;
         }
         let message = format!("the secret \"{name}\" is not declared");
-        let hint = match known {
-            [] => format!("add it under `use`: secrets: [{name}]"),
-            known => {
-                let known: indexmap::IndexSet<&str> = known.iter().map(String::as_str).collect();
-                suggestion(name, known, "secret under `use`")
-            }
+        let hint = if self.secrets.is_empty() {
+            format!("add it under `use`: secrets: [{name}]")
+        } else {
+            suggestion(name, self.secrets.iter().copied(), "secret under `use`")
         };
         let finding = Finding::new("unknown_secret", pointer, place, message);
         self.report(finding.with_hint(hint));

@@ -1,5 +1,7 @@
 //! Parts under `use`, and the schedule.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Compiler;
@@ -103,6 +105,7 @@ impl Compiler<'_> {
 
     fn secrets(&mut self, reusable: &Use) {
         let secrets = reusable.secrets.as_deref().unwrap_or_default();
+        let mut known = HashSet::with_capacity(secrets.len());
         for (index, secret) in secrets.iter().enumerate() {
             let pointer = pointer_join("/use/secrets", &index.to_string());
             if secret.is_empty() {
@@ -114,7 +117,7 @@ impl Compiler<'_> {
                 let finding =
                     Finding::new("empty_text", pointer, Place::Value, "the name is empty");
                 self.report(finding.with_hint("give the secret's name"));
-            } else if secrets.iter().take(index).any(|other| other == secret) {
+            } else if !known.insert(secret) {
                 let message = format!("the secret \"{secret}\" is there twice");
                 let finding = Finding::new("duplicate_secret", pointer, Place::Value, message);
                 self.report(finding.with_hint("remove one of them"));

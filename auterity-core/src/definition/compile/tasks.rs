@@ -1,5 +1,7 @@
 //! Tasks, kind by kind.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Compiler;
@@ -176,18 +178,22 @@ impl Compiler<'_> {
             self.empty_list(pointer, "the switch has no case");
         }
         let mut compiled: Vec<Case> = Vec::with_capacity(cases.len());
+        let mut known = HashSet::with_capacity(cases.len());
+        let mut has_default = false;
         for (index, case) in cases.iter().enumerate() {
             let place = pointer_join(&pointer_join(pointer, &index.to_string()), &case.name);
             let (name, task::Case::Readable(case)) = (&case.name, &case.value) else {
                 continue;
             };
-            let twice = if compiled.iter().any(|other| other.name == *name) {
+            let is_default = case.when.is_none();
+            let twice = if !known.insert(name.as_str()) {
                 Some(("duplicate_case", "is there twice"))
-            } else if case.when.is_none() && compiled.iter().any(|other| other.when.is_none()) {
+            } else if is_default && has_default {
                 Some(("several_defaults", "is a second one without \"when\""))
             } else {
                 None
             };
+            has_default |= is_default;
             if let Some((code, what)) = twice {
                 let message = format!("the case \"{name}\" {what}");
                 let finding = Finding::new(code, place.as_str(), Place::Key, message);

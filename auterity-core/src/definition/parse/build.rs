@@ -169,9 +169,7 @@ impl Builder<'_> {
             None if plain => scalar::plain(text),
             None => Ok(NodeValue::Text(text.to_owned())),
             Some(tag) if tag.is_yaml_core_schema() => scalar::tagged(text, &tag.suffix),
-            Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => {
-                Ok(NodeValue::Text(text.to_owned()))
-            }
+            Some(tag) if is_unspecific(tag) => Ok(NodeValue::Text(text.to_owned())),
             Some(tag) => Err(scalar::unknown_tag(&tag.to_string())),
         };
         let value = value.unwrap_or_else(|refusal| {
@@ -347,6 +345,9 @@ impl Builder<'_> {
     }
 
     fn duplicate(&mut self, key: &str, key_span: Span) {
+        if self.limits.mistakes_max <= self.mistakes.len() {
+            return;
+        }
         let mut first = String::new();
         if let Some(Content::Object { entries, .. }) = self.stack.last().map(|frame| &frame.content)
             && let Some(entry) = entries.iter().find(|entry| entry.key == key)
@@ -380,7 +381,7 @@ impl Builder<'_> {
         match tag {
             None => {}
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == expected => {}
-            Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => {}
+            Some(tag) if is_unspecific(tag) => {}
             Some(tag) => self.refuse(scalar::unknown_tag(&tag.to_string()), span),
         }
     }
@@ -431,6 +432,14 @@ impl Builder<'_> {
         }
         index + shift
     }
+}
+
+/// Tells whether the tag is a lone `!`, which makes a scalar a text.
+fn is_unspecific(tag: &Tag) -> bool {
+    matches!(
+        (tag.handle.as_str(), tag.suffix.as_str()),
+        ("!", "") | ("", "!")
+    )
 }
 
 const SURROGATE_PAIR: usize = "\\ud83d\\ude00".len();

@@ -3,6 +3,7 @@
 mod broken;
 mod generate;
 mod good;
+mod limits;
 mod mutate;
 mod places;
 mod round_trip;
