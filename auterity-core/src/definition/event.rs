@@ -116,7 +116,7 @@ pub(crate) enum Until {
 
 impl Part for Strategy {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let mut fields = reader.fields(node, "the events")?;
+        let mut fields = reader.fields(node, "the choice of events")?;
         let strategy = match one_of(&mut fields, &["one", "any", "all"]) {
             Some("one") => fields.optional("one").map(Self::One),
             Some("all") => fields.optional("all").map(Self::All),

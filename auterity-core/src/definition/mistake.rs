@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::text::shown;
+
 /// A place in a definition's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Position {
@@ -141,6 +143,8 @@ pub(crate) fn did_you_mean<'k>(
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
     const LENGTH_MAX: usize = 64;
+    /// More words are not looked at, so that a suggestion stays cheap.
+    const WORDS_MAX: usize = 1_000;
     let length = given.chars().count();
     if LENGTH_MAX < length {
         return None;
@@ -153,6 +157,7 @@ pub(crate) fn did_you_mean<'k>(
     let lower = given.to_lowercase();
     known
         .into_iter()
+        .take(WORDS_MAX)
         .filter(|word| word.len() <= 2 * LENGTH_MAX)
         .map(|word| (distance(&lower, &word.to_lowercase()), word))
         .filter(|(distance, word)| *distance <= allowed && *distance < word.chars().count().max(2))
@@ -170,7 +175,7 @@ pub(crate) fn suggestion<'k>(
     if let Some(word) = did_you_mean(given, known.clone()) {
         return format!("did you mean \"{word}\"?");
     }
-    let mut words: Vec<&str> = known.into_iter().collect();
+    let mut words: Vec<String> = known.into_iter().map(shown).collect();
     if words.is_empty() {
         return format!("there is no {what}");
     }

@@ -198,6 +198,10 @@ impl TaskKind {
 
 #[derive(Debug)]
 pub(crate) struct Case {
+    #[expect(
+        dead_code,
+        reason = "for the history of a switch, which does not show it yet"
+    )]
     pub(crate) name: String,
     /// Absent: the default case.
     pub(crate) when: Option<Expression>,
@@ -324,6 +328,7 @@ pub(crate) struct Call {
     /// Evaluated when the effect starts, so that secrets never reach the state.
     pub(crate) arguments: Option<Template>,
     /// Whether to wait for a process's end (`run.await`).
+    #[expect(dead_code, reason = "for functions that run processes, which follow")]
     pub(crate) awaited: bool,
 }
 

@@ -151,5 +151,28 @@ pub(super) fn finish(mut mistakes: Vec<Mistake>, limits: &Limits) -> Vec<Mistake
     });
     mistakes.dedup();
     mistakes.truncate(limits.mistakes_max);
+    for mistake in &mut mistakes {
+        mistake.message = on_one_line(&mistake.message);
+        mistake.hint = mistake.hint.take().map(|hint| on_one_line(&hint));
+    }
     mistakes
+}
+
+/// Makes a message safe to show: what it quotes from the text may have line breaks
+/// and control characters, and may be long.
+fn on_one_line(text: &str) -> String {
+    const LENGTH_MAX: usize = 500;
+    let mut line = String::with_capacity(text.len());
+    for (count, character) in text.chars().enumerate() {
+        if count == LENGTH_MAX {
+            line.push('…');
+            break;
+        }
+        if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }

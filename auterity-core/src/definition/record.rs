@@ -17,6 +17,11 @@ pub(crate) trait Part: Sized {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self>;
     /// Writes it as JSON.
     fn write(&self) -> Value;
+    /// Gives what stands for a member of a list that cannot be read, so that the
+    /// others keep their places; without it, the whole list counts as unreadable.
+    fn unreadable() -> Option<Self> {
+        None
+    }
 }
 
 /// Where reading stands, and what was found wrong so far.
@@ -40,6 +45,11 @@ impl Reader {
         self.findings
     }
 
+    /// Tells whether no more mistakes are taken.
+    fn is_full(&self) -> bool {
+        self.findings_max <= self.findings.len()
+    }
+
     /// Reads a member of the current value.
     pub(crate) fn within<R>(&mut self, segment: &str, read: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.pointer.len();
@@ -61,7 +71,7 @@ impl Reader {
         message: String,
         hint: &str,
     ) {
-        if self.findings.len() < self.findings_max {
+        if !self.is_full() {
             let mut finding = Finding::new(code, self.pointer.clone(), place, message);
             if !hint.is_empty() {
                 finding = finding.with_hint(hint);
@@ -73,12 +83,25 @@ impl Reader {
     /// Reports a value of the wrong type.
     pub(crate) fn wrong_type(&mut self, expected: &str, node: &Node) {
         let hint = match node.value {
-            NodeValue::Number(_) | NodeValue::Bool(_) if expected.contains("text") => {
+            NodeValue::Null => "give it a value, or remove it",
+            NodeValue::Number(_) | NodeValue::Bool(_) if expected.starts_with("a text") => {
                 "put it in quotes"
             }
-            NodeValue::Null => "give it a value, or remove it",
             NodeValue::Text(_) if expected.contains("number") || expected.contains("boolean") => {
                 "write it without quotes"
+            }
+            _ if expected.starts_with("a duration") => "write it as PT5S or { seconds: 5 }",
+            NodeValue::Object(_) if expected.starts_with("a list") => {
+                "start each member with a dash: `- name:`"
+            }
+            _ if expected.starts_with("a list") => {
+                "write it as [a, b], or each member after a dash"
+            }
+            NodeValue::List(_) if expected.starts_with("an object") => {
+                "write names and values without dashes: `name: value`"
+            }
+            _ if expected.starts_with("an object") => {
+                "write it as `name: value`, or { name: value }"
             }
             _ => "",
         };
@@ -162,8 +185,10 @@ impl<'n> Fields<'n, '_> {
     /// Reports that a property is missing.
     pub(crate) fn missing(&mut self, name: &str) {
         let what = self.what;
-        let known = self.entries.iter().map(|entry| entry.key.as_str());
-        let hint = match did_you_mean(name, known) {
+        // A property that was taken already is what it says.
+        let unknown = self.entries.iter().map(|entry| entry.key.as_str());
+        let unknown = unknown.filter(|key| !self.names.contains(key));
+        let hint = match did_you_mean(name, unknown) {
             Some(near) => format!("there is \"{near}\"; is it misspelt?"),
             None => format!("add `{name}:`"),
         };
@@ -181,7 +206,7 @@ impl<'n> Fields<'n, '_> {
             Some(format!("did you mean \"{near}\" by \"{}\"?", entry.key))
         });
         let hint = near.unwrap_or_else(|| format!("add `{}:`", names.first().unwrap_or(&"")));
-        let message = format!("{what} needs one of {}", names.join(", "));
+        let message = format!("{what} needs one of these: {}", names.join(", "));
         self.reader
             .report_at("missing_property", Place::Key, message, &hint);
     }
@@ -189,7 +214,7 @@ impl<'n> Fields<'n, '_> {
     /// Ends an object that has no other properties than those taken.
     pub(crate) fn close(self) {
         for entry in self.entries {
-            if self.names.contains(&entry.key.as_str()) {
+            if self.names.contains(&entry.key.as_str()) || self.reader.is_full() {
                 continue;
             }
             let hint = suggestion(&entry.key, self.names.iter().copied(), "other property");
@@ -386,6 +411,10 @@ impl Part for String {
     fn write(&self) -> Value {
         Value::String(self.clone())
     }
+
+    fn unreadable() -> Option<Self> {
+        Some(Self::new())
+    }
 }
 
 impl Part for bool {
@@ -431,7 +460,7 @@ impl<T: Part> Part for Box<T> {
     }
 }
 
-/// A list; a member that cannot be read is left out.
+/// A list, with something else in place of members that cannot be read.
 impl<T: Part> Part for Vec<T> {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         let NodeValue::List(items) = &node.value else {
@@ -441,9 +470,9 @@ impl<T: Part> Part for Vec<T> {
         let mut read = Self::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let item = reader.within(&index.to_string(), |reader| T::read(item, reader));
-            read.extend(item);
+            read.extend(item.or_else(T::unreadable));
         }
-        Some(read)
+        (read.len() == items.len()).then_some(read)
     }
 
     fn write(&self) -> Value {
@@ -461,7 +490,7 @@ impl<T: Part> Part for IndexMap<String, T> {
         let mut read = Self::with_capacity(entries.len());
         for entry in entries {
             let value = reader.within(&entry.key, |reader| T::read(&entry.node, reader));
-            if let Some(value) = value {
+            if let Some(value) = value.or_else(T::unreadable) {
                 read.insert(entry.key.clone(), value);
             }
         }

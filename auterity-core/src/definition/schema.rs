@@ -69,12 +69,7 @@ impl SchemaCheck {
             .offline()
             .with_pattern_options(patterns)
             .build(document)
-            .map_err(|error| {
-                (
-                    error.instance_path().to_string(),
-                    error.masked().to_string(),
-                )
-            })?;
+            .map_err(|error| (error.instance_path().to_string(), error.to_string()))?;
         Ok(Self {
             document: document.clone(),
             validator,

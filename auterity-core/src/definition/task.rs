@@ -49,7 +49,7 @@ pub(crate) enum TaskKind {
     Raise(Raise),
     Run(Run),
     Set(ObjectOrText),
-    Switch(Vec<Named<SwitchCase>>),
+    Switch(Vec<Named<Case>>),
     Try {
         tasks: TaskList,
         catch: Box<Catch>,
@@ -98,6 +98,31 @@ record! {
     }
 }
 
+/// A case of a switch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Case {
+    Readable(SwitchCase),
+    /// Stands for a case with mistakes.
+    Unreadable,
+}
+
+impl Part for Case {
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        SwitchCase::read(node, reader).map(Self::Readable)
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Self::Readable(case) => case.write(),
+            Self::Unreadable => Value::Null,
+        }
+    }
+
+    fn unreadable() -> Option<Self> {
+        Some(Self::Unreadable)
+    }
+}
+
 record! {
     Catch: Closed, "catch" {
         optional errors: CatchErrors = "errors",
@@ -136,12 +161,9 @@ const COMMON: [&str; 7] = [
     "if", "input", "output", "export", "timeout", "then", "metadata",
 ];
 
-/// Always gives a task, so that its name stays known when it has mistakes.
 impl Part for Task {
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let Some(mut fields) = reader.fields(node, "a task") else {
-            return Some(Self::unreadable());
-        };
+        let mut fields = reader.fields(node, "a task")?;
         let task = Self {
             condition: fields.optional("if"),
             input: fields.optional("input"),
@@ -153,28 +175,24 @@ impl Part for Task {
             kind: TaskKind::Unreadable,
         };
         let kind = kind_of(node, &mut fields);
-        let (what, kind) = match kind {
-            Some("call") => ("a call task", Call::take(&mut fields).map(TaskKind::Call)),
-            Some("emit") => ("an emit task", fields.optional("emit").map(TaskKind::Emit)),
-            Some("for") => ("a for task", take_for(&mut fields)),
-            Some("fork") => ("a fork task", fields.optional("fork").map(TaskKind::Fork)),
-            Some("listen") => ("a listen task", take_listen(&mut fields)),
-            Some("raise") => (
-                "a raise task",
-                fields.optional("raise").map(TaskKind::Raise),
-            ),
-            Some("run") => ("a run task", fields.optional("run").map(TaskKind::Run)),
-            Some("set") => ("a set task", take_set(node, &mut fields)),
-            Some("switch") => (
-                "a switch task",
-                fields.optional("switch").map(TaskKind::Switch),
-            ),
-            Some("try") => ("a try task", take_try(&mut fields)),
-            Some("wait") => ("a wait task", fields.optional("wait").map(TaskKind::Wait)),
-            Some(_) => ("a do task", fields.optional("do").map(TaskKind::Do)),
-            None => return Some(task),
+        let Some(kind) = kind else {
+            return Some(task);
         };
-        fields.rename(what);
+        fields.rename(described(kind));
+        let kind = match kind {
+            "call" => Call::take(&mut fields).map(TaskKind::Call),
+            "emit" => fields.optional("emit").map(TaskKind::Emit),
+            "for" => take_for(&mut fields),
+            "fork" => fields.optional("fork").map(TaskKind::Fork),
+            "listen" => take_listen(&mut fields),
+            "raise" => fields.optional("raise").map(TaskKind::Raise),
+            "run" => fields.optional("run").map(TaskKind::Run),
+            "set" => take_set(node, &mut fields),
+            "switch" => fields.optional("switch").map(TaskKind::Switch),
+            "try" => take_try(&mut fields),
+            "wait" => fields.optional("wait").map(TaskKind::Wait),
+            _ => fields.optional("do").map(TaskKind::Do),
+        };
         fields.close();
         let kind = kind.unwrap_or(TaskKind::Unreadable);
         Some(Self { kind, ..task })
@@ -192,11 +210,9 @@ impl Part for Task {
         put(&mut object, "metadata", self.metadata.as_ref());
         Value::Object(object)
     }
-}
 
-impl Task {
-    fn unreadable() -> Self {
-        Self {
+    fn unreadable() -> Option<Self> {
+        Some(Self {
             condition: None,
             input: None,
             output: None,
@@ -205,13 +221,30 @@ impl Task {
             then: None,
             metadata: None,
             kind: TaskKind::Unreadable,
-        }
+        })
     }
 }
 
 fn put<T: Part>(object: &mut Map<String, Value>, key: &str, part: Option<&T>) {
     if let Some(part) = part {
         object.insert(key.to_owned(), part.write());
+    }
+}
+
+fn described(kind: &str) -> &'static str {
+    match kind {
+        "call" => "a call task",
+        "emit" => "an emit task",
+        "for" => "a for task",
+        "fork" => "a fork task",
+        "listen" => "a listen task",
+        "raise" => "a raise task",
+        "run" => "a run task",
+        "set" => "a set task",
+        "switch" => "a switch task",
+        "try" => "a try task",
+        "wait" => "a wait task",
+        _ => "a do task",
     }
 }
 

@@ -114,7 +114,8 @@ impl<T: Part> Part for Named<T> {
                 reader.report_at("several_names", Place::Key, message, hint);
             });
         }
-        let value = reader.within(&first.key, |reader| T::read(&first.node, reader))?;
+        let value = reader.within(&first.key, |reader| T::read(&first.node, reader));
+        let value = value.or_else(T::unreadable)?;
         Some(Self {
             name: first.key.clone(),
             value,
@@ -125,5 +126,13 @@ impl<T: Part> Part for Named<T> {
         let mut object = Map::new();
         object.insert(self.name.clone(), self.value.write());
         Value::Object(object)
+    }
+
+    fn unreadable() -> Option<Self> {
+        let value = T::unreadable()?;
+        Some(Self {
+            name: String::new(),
+            value,
+        })
     }
 }

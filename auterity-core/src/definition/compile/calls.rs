@@ -87,8 +87,12 @@ impl Compiler<'_> {
         let known: Vec<&str> = defined.chain(built_in).collect();
         let message = format!("there is no function \"{name}\"");
         let hint = suggestion(name, known, "function");
+        let hint = match hint.strip_suffix('?') {
+            Some(near) => format!("{near}? If it is one of the host, the host has to register it"),
+            None => format!("{hint}; others are registered by the host"),
+        };
         let finding = Finding::new("unknown_function", pointer, Place::Value, message);
-        self.report(finding.with_hint(format!("{hint}; the host registers others")));
+        self.report(finding.with_hint(hint));
     }
 
     /// Compiles arguments, with references to policies and secrets resolved.
@@ -126,13 +130,14 @@ impl Compiler<'_> {
         let reusable = self.definition.root.reusable.as_ref();
         let known = reusable.and_then(|reusable| reusable.authentications.as_ref());
         let Some(found) = known.and_then(|known| known.get(name)) else {
-            let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
             let pointer = pointer_join(pointer, "use");
             self.unknown(
-                "unknown_authentication",
-                "authentication policy",
+                (
+                    "authentications",
+                    "unknown_authentication",
+                    "authentication policy",
+                ),
                 name,
-                known,
                 &pointer,
             );
             return None;

@@ -161,18 +161,31 @@ impl Compiler<'_> {
         self.report(finding.with_hint("use it in the arguments (`with`) of a call"));
     }
 
-    /// Checks the length of an expression.
+    /// Checks the length of an expression, and of all so far.
     fn fits(&mut self, source: &str, pointer: &str) -> bool {
-        let bytes_max = self.options.limits.expression_bytes_max;
-        if source.len() <= bytes_max {
+        let limits = &self.options.limits;
+        let (one_max, all_max) = (limits.expression_bytes_max, limits.expressions_bytes_max);
+        let before = self.expressions_bytes;
+        self.expressions_bytes = before.saturating_add(source.len());
+        let (code, message, hint) = if one_max < source.len() {
+            let message = format!(
+                "the expression has {} bytes, and {one_max} are possible",
+                source.len()
+            );
+            let hint = "split it over several tasks (limit expression_bytes_max)";
+            ("expression_too_long", message, hint)
+        } else if all_max < self.expressions_bytes {
+            if all_max < before {
+                return false;
+            }
+            let message = format!("the expressions together have more than {all_max} bytes");
+            let hint = "split the workflow into several (limit expressions_bytes_max)";
+            ("expressions_too_long", message, hint)
+        } else {
             return true;
-        }
-        let message = format!(
-            "the expression has {} bytes, and {bytes_max} are possible",
-            source.len()
-        );
-        let finding = Finding::new("expression_too_long", pointer, Place::Value, message);
-        self.report(finding.with_hint("split it over several tasks (limit expression_bytes_max)"));
+        };
+        let finding = Finding::new(code, pointer, Place::Value, message);
+        self.report(finding.with_hint(hint));
         false
     }
 
@@ -272,12 +285,15 @@ impl Compiler<'_> {
         match SchemaCheck::compile(document) {
             Ok(check) => Some(check),
             Err((inner, message)) => {
-                let message = format!("not a valid JSON Schema: {message}");
+                let message = format!("not a valid JSON Schema: {}", cut(&message));
+                let hint = if inner.ends_with("/type") {
+                    "types are string, number, integer, boolean, object, array and null"
+                } else {
+                    "references must stay inside the schema, and patterns have no look-around"
+                };
                 let pointer = format!("{pointer}{inner}");
                 let finding = Finding::new("bad_schema", pointer, Place::Value, message);
-                self.report(finding.with_hint(
-                    "references must stay inside the schema; patterns have no look-around",
-                ));
+                self.report(finding.with_hint(hint));
                 None
             }
         }
@@ -305,6 +321,16 @@ impl Compiler<'_> {
     ) -> Option<Length> {
         self.length(duration?, &pointer_path(pointer, key))
     }
+}
+
+/// Cuts a message that quotes a large part of a schema.
+fn cut(message: &str) -> String {
+    const LENGTH_MAX: usize = 300;
+    let mut cut: String = message.chars().take(LENGTH_MAX).collect();
+    if cut.len() < message.len() {
+        cut.push('…');
+    }
+    cut
 }
 
 /// Tells whether a text has the name of a protected variable in it.

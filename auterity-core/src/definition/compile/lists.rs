@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::Compiler;
 use crate::definition::mistake::{Finding, Place, pointer_join, suggestion};
+use crate::definition::parse::{Node, NodeValue};
 use crate::definition::program::{self, Flow, ListIndex, TaskIndex};
-use crate::definition::task::{Task, TaskKind, TaskList};
+use crate::definition::task::{Case, Task, TaskKind, TaskList};
 use crate::definition::union::Named;
 
 /// The positions of a list's tasks by name; a branch list has none to jump to.
@@ -35,7 +36,8 @@ impl Compiler<'_> {
 
     pub(super) fn empty_list(&mut self, pointer: &str, message: &str) {
         // A list that is missing or no list at all was reported already.
-        let is_empty = |node: &crate::definition::parse::Node| matches!(&node.value, crate::definition::parse::NodeValue::List(items) if items.is_empty());
+        let is_empty =
+            |node: &Node| matches!(&node.value, NodeValue::List(items) if items.is_empty());
         if self.tree.find(pointer).is_some_and(is_empty) {
             let finding = Finding::new("empty_list", pointer, Place::Value, message)
                 .with_hint("add at least one member");
@@ -74,6 +76,9 @@ impl Compiler<'_> {
         let mut names = Names::with_capacity(tasks.len());
         for (index, task) in tasks.iter().enumerate() {
             let name = task.name.as_str();
+            if name.is_empty() && task.value.kind == TaskKind::Unreadable {
+                continue;
+            }
             let place = || pointer_join(&pointer_join(pointer, &index.to_string()), name);
             if let Some(first) = names.get(name) {
                 let first: &usize = first;
@@ -172,10 +177,17 @@ fn successors(task: &Task, index: usize, names: &Names<'_>, found: &mut Vec<usiz
     match &task.kind {
         TaskKind::Raise(_) => {}
         TaskKind::Switch(cases) => {
+            let mut has_default = false;
             for case in cases {
-                follow(Some(&case.value.then));
+                match &case.value {
+                    Case::Readable(case) => {
+                        follow(Some(&case.then));
+                        has_default |= case.when.is_none();
+                    }
+                    Case::Unreadable => follow(None),
+                }
             }
-            if cases.iter().all(|case| case.value.when.is_some()) {
+            if !has_default {
                 follow(task.then.as_ref());
             }
         }

@@ -48,16 +48,22 @@ impl Compiler<'_> {
         name.clone()
     }
 
-    /// Reports that a name is not under `use`.
-    pub(super) fn unknown<'k>(
+    /// Reports that a name is not in a group under `use`.
+    pub(super) fn unknown(
         &mut self,
-        code: &'static str,
-        what: &str,
+        (group, code, what): (&str, &'static str, &str),
         name: &str,
-        known: impl IntoIterator<Item = &'k String>,
         pointer: &str,
     ) {
-        let known: Vec<&str> = known.into_iter().map(String::as_str).collect();
+        let group = self.tree.find(&format!("/use/{group}"));
+        let group = group
+            .and_then(crate::definition::parse::Node::entries)
+            .unwrap_or_default();
+        let known: Vec<&str> = group.iter().map(|entry| entry.key.as_str()).collect();
+        if known.contains(&name) {
+            // It is there and has mistakes of its own, which are reported.
+            return;
+        }
         let message = format!("there is no {what} \"{name}\"");
         let hint = suggestion(name, known, &format!("{what} under `use`"));
         let finding = Finding::new(code, pointer, Place::Value, message);
@@ -66,20 +72,14 @@ impl Compiler<'_> {
 
     /// Checks that a secret is declared.
     pub(super) fn secret(&mut self, name: &str, pointer: &str, place: Place) {
-        let reusable = self.definition.root.reusable.as_ref();
-        let known = reusable
-            .and_then(|reusable| reusable.secrets.as_deref())
-            .unwrap_or_default();
-        if known.iter().any(|secret| secret == name) {
+        if self.secrets.contains(name) {
             return;
         }
         let message = format!("the secret \"{name}\" is not declared");
-        let hint = match known {
-            [] => format!("add it under `use`: secrets: [{name}]"),
-            known => {
-                let known = known.iter().map(String::as_str);
-                suggestion(name, known, "secret under `use`")
-            }
+        let hint = if self.secrets.is_empty() {
+            format!("add it under `use`: secrets: [{name}]")
+        } else {
+            suggestion(name, self.secrets.iter().copied(), "secret under `use`")
         };
         let finding = Finding::new("unknown_secret", pointer, place, message);
         self.report(finding.with_hint(hint));

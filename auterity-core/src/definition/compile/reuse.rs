@@ -1,11 +1,14 @@
 //! Parts under `use`, and the schedule.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Compiler;
 use super::expressions::Secrets;
 use crate::definition::document::Use;
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path};
+use crate::definition::parse::{Node, NodeValue};
 use crate::definition::program::ListIndex;
 use crate::definition::record::Part;
 use crate::definition::task::ErrorDefinition;
@@ -102,13 +105,19 @@ impl Compiler<'_> {
 
     fn secrets(&mut self, reusable: &Use) {
         let secrets = reusable.secrets.as_deref().unwrap_or_default();
+        let mut known = HashSet::with_capacity(secrets.len());
         for (index, secret) in secrets.iter().enumerate() {
             let pointer = pointer_join("/use/secrets", &index.to_string());
             if secret.is_empty() {
+                let is_text = |node: &Node| matches!(node.value, NodeValue::Text(_));
+                if !self.tree.find(&pointer).is_some_and(is_text) {
+                    // Not a text, which is reported as such.
+                    continue;
+                }
                 let finding =
                     Finding::new("empty_text", pointer, Place::Value, "the name is empty");
                 self.report(finding.with_hint("give the secret's name"));
-            } else if secrets.iter().take(index).any(|other| other == secret) {
+            } else if !known.insert(secret) {
                 let message = format!("the secret \"{secret}\" is there twice");
                 let finding = Finding::new("duplicate_secret", pointer, Place::Value, message);
                 self.report(finding.with_hint("remove one of them"));
@@ -154,8 +163,7 @@ impl Compiler<'_> {
                 let reusable = self.definition.root.reusable.as_ref();
                 let known = reusable.and_then(|reusable| reusable.errors.as_ref());
                 let Some(found) = known.and_then(|known| known.get(name)) else {
-                    let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
-                    self.unknown("unknown_error", "error", name, known, pointer);
+                    self.unknown(("errors", "unknown_error", "error"), name, pointer);
                     return None;
                 };
                 (found.write(), self.refer("errors", name))
@@ -175,8 +183,7 @@ impl Compiler<'_> {
         if let Some(strategy) = &schedule.on {
             self.strategy(strategy, &pointer_path(pointer, "on"));
         }
-        let is_empty =
-            |node: &crate::definition::parse::Node| node.entries().is_some_and(<[_]>::is_empty);
+        let is_empty = |node: &Node| node.entries().is_some_and(<[_]>::is_empty);
         if self.tree.find(pointer).is_some_and(is_empty) {
             let message = "the schedule does not say when to start";
             let finding = Finding::new("empty_object", pointer, Place::Value, message);

@@ -1,5 +1,7 @@
 //! Tasks, kind by kind.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::Compiler;
@@ -10,7 +12,7 @@ use crate::definition::process::{Process, Run, SubWorkflow};
 use crate::definition::program::{self, Case, TaskIndex};
 use crate::definition::record::Part;
 use crate::definition::retry::{Backoff, RetryPolicy};
-use crate::definition::task::{Catch, For, SwitchCase, Task, TaskKind, TaskList};
+use crate::definition::task::{self, Catch, For, Task, TaskKind, TaskList};
 use crate::definition::text::is_expression;
 use crate::definition::timeout::{Referenced, Timeout};
 use crate::definition::union::{Named, ObjectOrText};
@@ -168,7 +170,7 @@ impl Compiler<'_> {
 
     fn switch(
         &mut self,
-        cases: &[Named<SwitchCase>],
+        cases: &[Named<task::Case>],
         names: Option<&Names<'_>>,
         pointer: &str,
     ) -> Option<program::TaskKind> {
@@ -176,28 +178,34 @@ impl Compiler<'_> {
             self.empty_list(pointer, "the switch has no case");
         }
         let mut compiled: Vec<Case> = Vec::with_capacity(cases.len());
+        let mut known = HashSet::with_capacity(cases.len());
+        let mut has_default = false;
         for (index, case) in cases.iter().enumerate() {
             let place = pointer_join(&pointer_join(pointer, &index.to_string()), &case.name);
-            let twice = if compiled.iter().any(|other| other.name == case.name) {
+            let (name, task::Case::Readable(case)) = (&case.name, &case.value) else {
+                continue;
+            };
+            let is_default = case.when.is_none();
+            let twice = if !known.insert(name.as_str()) {
                 Some(("duplicate_case", "is there twice"))
-            } else if case.value.when.is_none() && compiled.iter().any(|other| other.when.is_none())
-            {
+            } else if is_default && has_default {
                 Some(("several_defaults", "is a second one without \"when\""))
             } else {
                 None
             };
+            has_default |= is_default;
             if let Some((code, what)) = twice {
-                let message = format!("the case \"{}\" {what}", case.name);
+                let message = format!("the case \"{name}\" {what}");
                 let finding = Finding::new(code, place.as_str(), Place::Key, message);
                 self.report(finding.with_hint("rename, change or remove it"));
             }
-            let when = self.optional_expression(case.value.when.as_ref(), &place, "when");
+            let when = self.optional_expression(case.when.as_ref(), &place, "when");
             let then = pointer_join(&place, "then");
-            let then = self.flow(Some(&case.value.then), names, &then);
+            let then = self.flow(Some(&case.then), names, &then);
             // Without its condition a case would count as the default one.
-            if when.is_some() || case.value.when.is_none() {
+            if when.is_some() || case.when.is_none() {
                 compiled.push(Case {
-                    name: case.name.clone(),
+                    name: name.clone(),
                     when,
                     then,
                 });
@@ -278,8 +286,7 @@ impl Compiler<'_> {
                 let known = self.definition.root.reusable.as_ref();
                 let known = known.and_then(|reusable| reusable.timeouts.as_ref());
                 let Some(timeout) = known.and_then(|known| known.get(name)) else {
-                    let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
-                    self.unknown("unknown_timeout", "timeout", name, known, &pointer);
+                    self.unknown(("timeouts", "unknown_timeout", "timeout"), name, &pointer);
                     return None;
                 };
                 (timeout, self.refer("timeouts", name))
@@ -296,8 +303,7 @@ impl Compiler<'_> {
                 let known = self.definition.root.reusable.as_ref();
                 let known = known.and_then(|reusable| reusable.retries.as_ref());
                 let Some(policy) = known.and_then(|known| known.get(name)) else {
-                    let known = known.into_iter().flat_map(indexmap::IndexMap::keys);
-                    self.unknown("unknown_retry", "retry policy", name, known, pointer);
+                    self.unknown(("retries", "unknown_retry", "retry policy"), name, pointer);
                     return None;
                 };
                 let pointer = self.refer("retries", name);

@@ -169,9 +169,7 @@ impl Builder<'_> {
             None if plain => scalar::plain(text),
             None => Ok(NodeValue::Text(text.to_owned())),
             Some(tag) if tag.is_yaml_core_schema() => scalar::tagged(text, &tag.suffix),
-            Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => {
-                Ok(NodeValue::Text(text.to_owned()))
-            }
+            Some(tag) if is_unspecific(tag) => Ok(NodeValue::Text(text.to_owned())),
             Some(tag) => Err(scalar::unknown_tag(&tag.to_string())),
         };
         let value = value.unwrap_or_else(|refusal| {
@@ -230,7 +228,8 @@ impl Builder<'_> {
         // The end of a block is where the next token starts; that is not its own.
         let end = match last {
             Some(last) if span.start == span.end => last,
-            _ => span.end,
+            // The event of a closing bracket also covers the blanks behind it.
+            _ => span.end.min(span.start + 1),
         };
         let node = Node {
             value,
@@ -263,6 +262,13 @@ impl Builder<'_> {
         }
     }
 
+    fn key_too_long(&mut self, span: Span) -> Result<(), Stop> {
+        let message = format!("the key has more than {} bytes", self.limits.key_bytes_max);
+        let hint = "use a shorter name (limit key_bytes_max)";
+        self.report("key_too_long", span, message, hint);
+        Err(Stop)
+    }
+
     /// Puts a finished node into the innermost open list or object.
     fn attach(&mut self, node: Node, depth: usize) -> Result<(), Stop> {
         let Some(frame) = self.stack.last_mut() else {
@@ -285,6 +291,9 @@ impl Builder<'_> {
                     }
                 }
                 None => match node.value {
+                    NodeValue::Text(text) if self.limits.key_bytes_max < text.len() => {
+                        return self.key_too_long(node.span);
+                    }
                     NodeValue::Text(text) => *key = Some((text, node.span)),
                     _ => return self.bad_key(node.span),
                 },
@@ -336,6 +345,9 @@ impl Builder<'_> {
     }
 
     fn duplicate(&mut self, key: &str, key_span: Span) {
+        if self.limits.mistakes_max <= self.mistakes.len() {
+            return;
+        }
         let mut first = String::new();
         if let Some(Content::Object { entries, .. }) = self.stack.last().map(|frame| &frame.content)
             && let Some(entry) = entries.iter().find(|entry| entry.key == key)
@@ -369,7 +381,7 @@ impl Builder<'_> {
         match tag {
             None => {}
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == expected => {}
-            Some(tag) if tag.handle == "!" && tag.suffix.is_empty() => {}
+            Some(tag) if is_unspecific(tag) => {}
             Some(tag) => self.refuse(scalar::unknown_tag(&tag.to_string()), span),
         }
     }
@@ -420,6 +432,14 @@ impl Builder<'_> {
         }
         index + shift
     }
+}
+
+/// Tells whether the tag is a lone `!`, which makes a scalar a text.
+fn is_unspecific(tag: &Tag) -> bool {
+    matches!(
+        (tag.handle.as_str(), tag.suffix.as_str()),
+        ("!", "") | ("", "!")
+    )
 }
 
 const SURROGATE_PAIR: usize = "\\ud83d\\ude00".len();

@@ -13,32 +13,46 @@ pub(crate) struct Span {
 #[derive(Debug)]
 pub(crate) struct Source<'t> {
     text: &'t str,
-    /// Where each line starts, in bytes and in characters.
-    lines: Vec<(usize, usize)>,
+    /// Where each line starts, in characters.
+    lines: Vec<usize>,
+    /// Where each stretch of characters starts, in bytes.
+    stretches: Vec<usize>,
     /// The place after the last visible character, in characters.
     end: usize,
 }
 
+/// How many characters a stretch has.
+const STRETCH: usize = 256;
+
 impl<'t> Source<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        let mut lines = vec![(0, 0)];
+        let mut lines = vec![0];
+        let mut stretches = Vec::new();
         let mut end = 0;
         for (count, (offset, character)) in text.char_indices().enumerate() {
             if character == '\n' {
-                lines.push((offset + 1, count + 1));
+                lines.push(count + 1);
+            }
+            if count % STRETCH == 0 {
+                stretches.push(offset);
             }
             if !character.is_whitespace() {
                 end = count + 1;
             }
         }
-        Self { text, lines, end }
+        Self {
+            text,
+            lines,
+            stretches,
+            end,
+        }
     }
 
     /// Gives line and column of a character; one past the end counts as the end.
     pub(crate) fn position(&self, index: usize) -> Position {
         let index = index.min(self.end);
-        let line = self.lines.partition_point(|(_, start)| *start <= index) - 1;
-        let (_, start) = self.lines[line];
+        let line = self.lines.partition_point(|start| *start <= index) - 1;
+        let start = self.lines[line];
         Position {
             line: u32::try_from(line + 1).unwrap_or(u32::MAX),
             column: u32::try_from(index - start + 1).unwrap_or(u32::MAX),
@@ -76,12 +90,13 @@ impl<'t> Source<'t> {
 
     /// Gives the byte at which a character starts.
     fn byte(&self, index: usize) -> usize {
-        let line = self.lines.partition_point(|(_, start)| *start <= index) - 1;
-        let (offset, start) = self.lines[line];
-        let rest = self.text.get(offset..).unwrap_or_default();
+        let Some(start) = self.stretches.get(index / STRETCH) else {
+            return self.text.len();
+        };
+        let rest = self.text.get(*start..).unwrap_or_default();
         rest.char_indices()
-            .nth(index - start)
-            .map_or(self.text.len(), |(at, _)| offset + at)
+            .nth(index % STRETCH)
+            .map_or(self.text.len(), |(at, _)| start + at)
     }
 }
 
