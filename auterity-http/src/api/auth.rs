@@ -363,7 +363,7 @@ fn refused_as(error: auterity_tenancy::Error, code: Code) -> Problem {
 }
 
 fn session_of(done: SignedIn, place: Place, context: &Context) -> (Session, Option<String>) {
-    let (session, cookie) = tokens_of(&done.tokens, place, services);
+    let (session, cookie) = tokens_of(&done.tokens, place, context);
     let session = Session {
         user: done.user.into(),
         tenant: done.tenant.into(),
@@ -389,7 +389,7 @@ fn tokens_of(
             (answer, None)
         }
         Place::Cookie => {
-            let cookie = security::session_cookie(&tokens.refresh_token, https(services));
+            let cookie = security::session_cookie(&tokens.refresh_token, https(context));
             (answer, Some(cookie))
         }
     }
