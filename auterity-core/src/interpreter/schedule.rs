@@ -8,6 +8,7 @@ use super::data_flow::View;
 use super::state::{Frame, Progress, TryPhase, Waiting};
 use super::transition::{Step, Work};
 use super::{End, Problem, ProblemKind};
+use crate::ExecutionId;
 use crate::definition::{Backoff, Length, Retry, TaskIndex};
 use crate::expression::duration;
 
@@ -108,15 +109,22 @@ impl View<'_> {
         };
         let from = self.length(thread, from, input)?;
         let to = self.length(thread, to, input)?;
-        let seed = self.machine.execution.as_uuid().as_u128() ^ (u128::from(attempt) << 64);
-        let mut mixed = (seed ^ (seed >> 64)) as u64 ^ self.state.activations;
-        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^= mixed >> 33;
-        let share = (mixed >> 11) as f64 / (1_u64 << 53) as f64;
+        let share = share(self.machine.execution, attempt, self.state.activations);
         let width = to.saturating_sub(from).as_secs_f64().max(0.0);
         let drawn = SignedDuration::try_from_secs_f64(width * share).unwrap_or_default();
         Ok(from.saturating_add(drawn))
     }
+}
+
+/// A number from 0 to 1 that execution, try and place decide.
+fn share(execution: ExecutionId, attempt: u32, activations: u64) -> f64 {
+    let (high, low) = execution.as_uuid().as_u64_pair();
+    let mut mixed = high ^ low ^ activations ^ (u64::from(attempt) << 48);
+    // The finaliser of MurmurHash3 (Appleby), which spreads every bit.
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    let top = u32::try_from(mixed >> 32).unwrap_or(u32::MAX);
+    f64::from(top) / f64::from(u32::MAX)
 }
 
 /// Adds with calendar units, in UTC.

@@ -1,4 +1,5 @@
 //! Integration tests of the crate.
+#![expect(clippy::panic, reason = "helpers of tests fail by panic")]
 
 mod definition;
 mod engine;

@@ -138,6 +138,7 @@ struct FileSettings {
 }
 
 /// All settings, from wherever they came.
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
@@ -181,7 +182,7 @@ impl Settings {
             private_addresses: common.allow_private_addresses
                 || file.allow_private_addresses.unwrap_or(false),
             log: common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned()),
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             answers: has(Role::Api),
             works: has(Role::Worker),
             worker_name: serve.and_then(|serve| serve.worker_name.clone()).or(file.worker_name),

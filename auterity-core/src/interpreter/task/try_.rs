@@ -144,7 +144,7 @@ impl Work<'_> {
         let due = self.view().retry_due(thread, retry, input, attempt)?;
         if let Some(limit) = &retry.duration {
             let whole = self.view().length(thread, limit, input)?;
-            if self.past(started_at, whole) < due {
+            if past(started_at, whole) < due {
                 return Ok(None);
             }
         }
@@ -162,10 +162,6 @@ impl Work<'_> {
             return Ok(Some(self.try_again(thread)));
         }
         Ok(Some(self.wait(thread, Waiting::Until(due))))
-    }
-
-    fn past(&self, start: Timestamp, length: SignedDuration) -> Timestamp {
-        start.checked_add(length).unwrap_or(Timestamp::MAX)
     }
 
     fn set_try(&mut self, thread: u32, progress: TryProgress) {
@@ -193,4 +189,8 @@ impl<'a> Work<'a> {
             _ => None,
         }
     }
+}
+
+fn past(start: Timestamp, length: SignedDuration) -> Timestamp {
+    start.checked_add(length).unwrap_or(Timestamp::MAX)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, QueryResult, Value};
+use sea_orm::{DatabaseBackend, QueryResult, Value};
 
 use super::SeaStore;
 use super::rows::{

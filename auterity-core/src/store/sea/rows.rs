@@ -39,8 +39,8 @@ pub(super) fn version_key(version: &str) -> String {
     }
     for part in version.pre.split('.') {
         match part.parse::<u64>() {
-            Ok(number) => key.push_str(&format!(".0{number:020}")),
-            Err(_) => key.push_str(&format!(".1{part}")),
+            Ok(number) => key.extend([".0", &format!("{number:020}")]),
+            Err(_) => key.extend([".1", part]),
         }
     }
     key

@@ -81,7 +81,7 @@ do:
 #[tokio::test]
 async fn wait_of_ninety_days_leaves_memory_and_comes_back_when_due() {
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-    let fixture = Fixture::with_clock(clock.clone()).await;
+    let fixture = Fixture::with_clock(Arc::<ManualClock>::clone(&clock)).await;
     fixture.deploy("subject", "do:\n- w: { wait: { days: 90 } }\n- s: { set: { done: true } }\n").await;
     let id = fixture.start("subject", json!({})).await;
     let row = fixture.until(id, |row| row.status == Status::Waiting).await;

@@ -66,9 +66,10 @@ async fn execute(
             .iter()
             .map(|it| format!("{}: {}", it.pointer, it.message))
             .collect();
-        match places.is_empty() {
-            true => Failure::from(error),
-            false => Failure::usage(format!("{}: {}", error.message(), places.join("; "))),
+        if places.is_empty() {
+            Failure::from(error)
+        } else {
+            Failure::usage(format!("{}: {}", error.message(), places.join("; ")))
         }
     })?;
     let mut events = Box::pin(handle.follow(scope.clone(), started.id, 0));

@@ -20,7 +20,7 @@ use crate::{assets, wiring};
 /// How long requests and effects under way may take when the server is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How often ended sessions are deleted.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(60 * 60);
+const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
 
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let stop = stop_signal()?;

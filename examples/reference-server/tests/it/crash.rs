@@ -122,7 +122,7 @@ async fn all_ids(server: &Server, user: &User) -> BTreeSet<String> {
 }
 
 async fn wait_for_end(server: &Server, user: &User, id: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let execution = user.get(server, &format!("/executions/{id}")).await;
         let over = ["completed", "faulted", "cancelled"].map(Value::from);

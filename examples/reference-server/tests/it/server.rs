@@ -68,7 +68,7 @@ pub(crate) struct User {
 }
 
 pub(crate) fn client() -> Client {
-    Client::builder().timeout(Duration::from_secs(60)).build().expect("a client")
+    Client::builder().timeout(Duration::from_mins(1)).build().expect("a client")
 }
 
 /// Sends JSON and reads JSON.
