@@ -1,6 +1,7 @@
 //! The engine's life: registers the worker, claims what is due, stops in order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -223,6 +224,7 @@ impl Worker {
             limit: u32::try_from(room).unwrap_or(u32::MAX),
         };
         let claims = core.ports.store.worker_beat(&life.fence, request).await?;
+        core.behind.store(room <= claims.len(), Ordering::Relaxed);
         self.fetch_messages(life).await?;
         if claims.is_empty() {
             return Ok(false);
