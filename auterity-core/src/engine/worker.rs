@@ -118,9 +118,11 @@ impl Engine {
             life.lost.cancel();
         }
         self.core.set_life(None);
+        // The journal's writer ends when the last life that hands it entries is gone.
+        let fence = life.map(|life| life.fence.clone());
         self.core.routines.stop(Duration::from_secs(5)).await;
-        match life {
-            Some(life) => self.core.ports.store.worker_release(&life.fence).await,
+        match fence {
+            Some(fence) => self.core.ports.store.worker_release(&fence).await,
             None => Ok(()),
         }
     }
