@@ -1,13 +1,15 @@
 //! One execution in memory: waits for what it waits for, applies it, commits, goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::feed::Growth;
 use super::life::{Core, Life};
 use super::perform::Performed;
 use crate::definition::Program;
@@ -32,6 +34,15 @@ pub(super) struct Identity {
     pub(super) program: Arc<Program>,
     pub(super) parent: Option<Parent>,
     pub(super) started_at: Timestamp,
+    /// What it was started with, where it was started here.
+    pub(super) given: Option<Arc<Given>>,
+}
+
+/// What an execution was started with, as its row shows it.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) input: Arc<str>,
+    pub(super) attributes: BTreeMap<String, String>,
 }
 
 /// Where an execution stands in memory.
@@ -76,6 +87,7 @@ impl Progress {
             program,
             parent: loaded.parent,
             started_at: loaded.started_at,
+            given: None,
         });
         let damaged = |what: &str| {
             Error::new(
@@ -293,8 +305,25 @@ impl Progress {
             output: None,
             error: None,
             parent: self.identity.parent.map(|parent| parent.execution),
-            attributes: std::collections::BTreeMap::new(),
+            attributes: BTreeMap::new(),
         }
+    }
+
+    /// How far the execution has come, for those who follow it in this process.
+    pub(super) fn growth(&self, next: &Next) -> Growth {
+        let Next::Ended(ended) = next else {
+            return Growth::default();
+        };
+        let row = self.identity.given.as_ref().map(|given| {
+            Arc::new(ExecutionRow {
+                input: Some(Arc::clone(&given.input)),
+                output: ended.output.clone(),
+                error: ended.error.clone(),
+                attributes: given.attributes.clone(),
+                ..self.row(next)
+            })
+        });
+        Growth { ended: true, row }
     }
 }
 
@@ -385,7 +414,7 @@ impl Active {
         progress: Progress,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let inbox = life.enlist(progress.identity.execution);
+        let inbox = life.enlist(progress.identity.tenant, progress.identity.execution);
         Self {
             core,
             life,
@@ -415,8 +444,12 @@ impl Active {
             tracing::error!(error = ?error, %execution, "an execution left memory");
         }
         self.life.discharge(execution);
-        // A message may have come between the last look and the leaving.
-        self.core.wake.notify_one();
+        // A message may have come between the last look and the leaving. After an end
+        // there is nothing to look for, unless others wait for the room.
+        let ended = self.progress.state.end().is_some();
+        if !ended || self.core.behind.load(Ordering::Relaxed) {
+            self.core.wake.notify_one();
+        }
     }
 
     async fn go_on(&mut self) -> Result<(), Error> {
@@ -535,9 +568,13 @@ impl Active {
 
     pub(super) fn tell(&self, next: &Next) {
         let identity = &self.progress.identity;
+        if matches!(next, Next::Ended(_)) {
+            // Before the word: who sees it in memory has not missed the word.
+            self.life.discharge(identity.execution);
+        }
         self.core
             .feed
-            .grew(identity.execution, self.progress.sequence);
+            .grew(identity.execution, || self.progress.growth(next));
         if !matches!(next, Next::Owned) {
             self.core
                 .changed(identity.tenant, || self.progress.row(next));

@@ -22,10 +22,20 @@ pub enum FeedItem {
     Lagged,
 }
 
+/// How far an execution has come in this process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Growth {
+    /// Whether it has ended.
+    pub(super) ended: bool,
+    /// The whole execution at its end, where this process knows it without asking the
+    /// store.
+    pub(super) row: Option<Arc<ExecutionRow>>,
+}
+
 /// Spreads the word.
 #[derive(Debug)]
 pub(super) struct Feed {
-    followed: Mutex<HashMap<ExecutionId, watch::Sender<u64>>>,
+    followed: Mutex<HashMap<ExecutionId, watch::Sender<Growth>>>,
     changes: broadcast::Sender<(TenantId, Arc<ExecutionRow>)>,
 }
 
@@ -38,23 +48,29 @@ impl Feed {
         }
     }
 
-    /// Says that an execution's journal grew to this sequence number.
-    pub(super) fn grew(&self, execution: ExecutionId, sequence: u64) {
+    /// Says that an execution's journal grew; asks how far only if somebody follows.
+    pub(super) fn grew(&self, execution: ExecutionId, growth: impl FnOnce() -> Growth) {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = followed.get(&execution)
-            && sender.send(sequence).is_err()
-        {
+        let Some(sender) = followed.get(&execution) else {
+            return;
+        };
+        let growth = growth();
+        let ended = growth.ended;
+        if sender.send(growth).is_err() || ended {
             followed.remove(&execution);
         }
     }
 
     /// Gives a receiver that sees each growth of an execution's journal.
-    pub(super) fn follow(&self, execution: ExecutionId) -> watch::Receiver<u64> {
+    pub(super) fn follow(&self, execution: ExecutionId) -> watch::Receiver<Growth> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        followed.retain(|_, sender| sender.receiver_count() != 0);
+        // Ended ones have gone; this finds those that nobody follows any more.
+        if followed.len().is_power_of_two() {
+            followed.retain(|_, sender| sender.receiver_count() != 0);
+        }
         followed
             .entry(execution)
-            .or_insert_with(|| watch::channel(0).0)
+            .or_insert_with(|| watch::channel(Growth::default()).0)
             .subscribe()
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::execution::{Progress, to_json};
-use super::feed::FeedItem;
+use super::feed::{FeedItem, Growth};
 use super::life::Core;
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
@@ -216,16 +216,30 @@ impl Handle {
     ) -> Result<ExecutionRow, Error> {
         let clock = &self.core.ports.clock;
         let deadline = clock.now() + within;
+        // In this order: what ends between the two looks is then seen by one of them.
         let mut growth = self.core.feed.follow(id);
+        let life = self.core.life();
+        let here = life.is_some_and(|life| life.has(scope.tenant(), id));
+        if !here {
+            let row = self.fetch(scope, id).await?;
+            if row.status.is_ended() {
+                return Ok(row);
+            }
+        }
         loop {
+            let look = (clock.now() + self.core.options.poll).min(deadline);
+            let ended = tokio::select! {
+                ended = growth.wait_for(|growth| growth.ended) => {
+                    ended.ok().and_then(|growth| growth.row.clone())
+                }
+                () = clock.sleep_until(look) => None,
+            };
+            if let Some(row) = ended.filter(|_| here) {
+                return Ok(ExecutionRow::clone(&row));
+            }
             let row = self.fetch(scope, id).await?;
             if row.status.is_ended() || deadline <= clock.now() {
                 return Ok(row);
-            }
-            let look = (clock.now() + self.core.options.poll).min(deadline);
-            tokio::select! {
-                _ = growth.changed() => {}
-                () = clock.sleep_until(look) => {}
             }
         }
     }
@@ -355,7 +369,7 @@ impl Handle {
             scope: Scope,
             after: u64,
             ready: std::vec::IntoIter<EventRow>,
-            growth: tokio::sync::watch::Receiver<u64>,
+            growth: tokio::sync::watch::Receiver<Growth>,
             over: bool,
         }
         let growth = self.core.feed.follow(id);

@@ -1,6 +1,7 @@
 //! What all parts of a running engine share, and one life of its worker.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ pub(super) struct Core {
     pub(super) routines: Routines,
     /// Rung when something may have become due.
     pub(super) wake: Notify,
+    /// Whether the worker found more than it had room for, so that an end makes room.
+    pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
     pub(super) unfenced: Journal,
     life: RwLock<Option<Arc<Life>>>,
@@ -40,8 +43,11 @@ pub(super) struct Life {
     /// Fires when the engine stops: effects under way may end, none begins.
     pub(super) draining: CancellationToken,
     permits: Arc<Semaphore>,
-    active: Mutex<HashMap<ExecutionId, mpsc::UnboundedSender<InboxMessage>>>,
+    active: Mutex<HashMap<ExecutionId, Inbox>>,
 }
+
+/// The way to an execution in memory.
+type Inbox = (TenantId, mpsc::UnboundedSender<InboxMessage>);
 
 impl Core {
     pub(super) fn new(
@@ -58,6 +64,7 @@ impl Core {
             feed: Feed::new(),
             routines,
             wake: Notify::new(),
+            behind: AtomicBool::new(false),
             unfenced,
             life: RwLock::new(None),
         }
@@ -148,10 +155,21 @@ impl Life {
     }
 
     /// Opens the execution's inbox in this process.
-    pub(super) fn enlist(&self, execution: ExecutionId) -> mpsc::UnboundedReceiver<InboxMessage> {
+    pub(super) fn enlist(
+        &self,
+        tenant: TenantId,
+        execution: ExecutionId,
+    ) -> mpsc::UnboundedReceiver<InboxMessage> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.lock().insert(execution, sender);
+        self.lock().insert(execution, (tenant, sender));
         receiver
+    }
+
+    /// Tells whether this tenant's execution is in memory here.
+    pub(super) fn has(&self, tenant: TenantId, execution: ExecutionId) -> bool {
+        self.lock()
+            .get(&execution)
+            .is_some_and(|(owner, _)| *owner == tenant)
     }
 
     pub(super) fn discharge(&self, execution: ExecutionId) {
@@ -162,14 +180,14 @@ impl Life {
     pub(super) fn deliver(&self, message: &InboxMessage) -> bool {
         self.lock()
             .get(&message.execution)
-            .is_some_and(|sender| sender.send(message.clone()).is_ok())
+            .is_some_and(|(_, sender)| sender.send(message.clone()).is_ok())
     }
 
     pub(super) fn active(&self) -> Vec<ExecutionId> {
         self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, mpsc::UnboundedSender<InboxMessage>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Inbox>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::execution::{Active, Identity, Prepared, Progress, to_json};
+use super::execution::{Active, Given, Identity, Prepared, Progress, to_json};
 use super::life::Core;
 use crate::interpreter::{Event, fits};
 use crate::store::{Next, Outcome, Parent, Start};
@@ -99,12 +99,17 @@ impl Core {
             priority: request.priority,
             at: now,
         };
+        let given = Given {
+            input: Arc::clone(&start.input),
+            attributes: start.attributes.clone(),
+        };
         let progress = Progress::new(Identity {
             tenant: scope.tenant(),
             execution: id,
             program,
             parent: origin.parent,
             started_at: now,
+            given: Some(Arc::new(given)),
         });
         self.commit_start(progress, start, Event::Started { input })
             .await
@@ -175,7 +180,7 @@ impl Core {
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }
-        self.feed.grew(id, progress.sequence);
+        self.feed.grew(id, || progress.growth(&next));
         self.changed(progress.identity.tenant, || progress.row(&next));
         self.announce(&messages).await;
         match place {

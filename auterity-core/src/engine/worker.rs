@@ -1,6 +1,7 @@
 //! The engine's life: registers the worker, claims what is due, stops in order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -117,9 +118,11 @@ impl Engine {
             life.lost.cancel();
         }
         self.core.set_life(None);
+        // The journal's writer ends when the last life that hands it entries is gone.
+        let fence = life.map(|life| life.fence.clone());
         self.core.routines.stop(Duration::from_secs(5)).await;
-        match life {
-            Some(life) => self.core.ports.store.worker_release(&life.fence).await,
+        match fence {
+            Some(fence) => self.core.ports.store.worker_release(&fence).await,
             None => Ok(()),
         }
     }
@@ -223,6 +226,7 @@ impl Worker {
             limit: u32::try_from(room).unwrap_or(u32::MAX),
         };
         let claims = core.ports.store.worker_beat(&life.fence, request).await?;
+        core.behind.store(room <= claims.len(), Ordering::Relaxed);
         self.fetch_messages(life).await?;
         if claims.is_empty() {
             return Ok(false);

@@ -85,7 +85,6 @@ async fn measure(sink: impl Sink, in_flight: usize, window: Window) -> Result<Sa
     Ok(Sample { load, transactions })
 }
 
-#[expect(clippy::disallowed_methods, reason = "the caller awaits it")]
 fn write(
     mut sink: impl Sink,
     mut receiver: mpsc::Receiver<Row>,
