@@ -1,0 +1,85 @@
+use expect_test::expect;
+use poem::http::Method;
+use serde_json::{Value, json};
+
+use crate::fixture::Fixture;
+
+fn document() -> Value {
+    serde_json::from_str(&auterity_http::openapi()).unwrap()
+}
+
+fn operations() -> Vec<(String, String, Value)> {
+    let document = document();
+    let mut all = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            all.push((method.to_uppercase(), path.clone(), operation.clone()));
+        }
+    }
+    all.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+    all
+}
+
+/// A new route has to be added here, and to the tests of what it refuses.
+#[test]
+fn routes_are_known() {
+    let lines: String = operations()
+        .iter()
+        .map(|(method, path, operation)| {
+            let guard = if operation["security"].is_array() { "token" } else { "open " };
+            format!("{guard} {method:6} {path}\n")
+        })
+        .collect();
+    expect![[r#"
+    "#]]
+    .assert_eq(&lines);
+}
+
+#[test]
+fn each_operation_says_what_it_needs_and_how_it_fails() {
+    for (method, path, operation) in operations() {
+        let place = format!("{method} {path}");
+        assert!(operation["operationId"].is_string(), "{place}");
+        assert!(operation["summary"].is_string(), "{place}");
+        assert!(operation["tags"][0].is_string(), "{place}");
+        let problem = "/responses/default/content/application~1problem+json/schema/$ref";
+        assert_eq!(
+            operation.pointer(problem),
+            Some(&json!("#/components/schemas/Problem")),
+            "{place}"
+        );
+        if operation["security"].is_array() {
+            assert!(operation["responses"]["401"].is_object(), "{place}");
+        }
+    }
+}
+
+/// Nobody gets past the door without a token, whatever the path and body.
+#[tokio::test]
+async fn guarded_routes_refuse_anonymous_callers() {
+    let fixture = Fixture::new().await;
+    for (method, path, operation) in operations() {
+        if operation["security"].is_null() {
+            continue;
+        }
+        let path = path.replace(['{', '}'], "");
+        let method: Method = method.parse().unwrap();
+        let call = fixture.call(method, &format!("/api/v1{path}"));
+        call.json(&json!({})).send().await.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn document_and_its_page_are_served() {
+    let fixture = Fixture::new().await;
+    let answer = fixture.get("/api/v1/openapi.json").send().await;
+    assert_eq!(answer.json(), document());
+    let page = fixture.get("/api/docs").send().await;
+    assert_eq!(page.status, 200);
+    assert!(!page.text.contains("http://") && !page.text.contains("https://"));
+    let script = fixture.get("/api/docs?script").send().await;
+    assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    assert!(!script.text.contains("http://") && !script.text.contains("https://"));
+    let post = fixture.post("/api/docs").send().await;
+    post.problem(405, "method_not_allowed");
+}
