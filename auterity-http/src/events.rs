@@ -56,7 +56,9 @@ impl Live {
                 let _held = &permit;
                 event
             });
-        Ok(Self(SSE::new(all).keep_alive(context.options().heartbeat())))
+        Ok(Self(
+            SSE::new(all).keep_alive(context.options().heartbeat()),
+        ))
     }
 }
 

@@ -144,6 +144,10 @@ mod tests {
         assert!(!read(&binding(1, "a"), ""));
         assert!(!read(&binding(1, "a"), &"a".repeat(5_000)));
         let other = Cursors::new(&[8; 32]);
-        assert!(other.decode::<(u32, String)>(&binding(1, "a"), &text).is_err());
+        assert!(
+            other
+                .decode::<(u32, String)>(&binding(1, "a"), &text)
+                .is_err()
+        );
     }
 }

@@ -133,7 +133,10 @@ mod tests {
             (&[host, ("sec-fetch-site", "same-origin")], true),
             (&[host], false),
             (&[host, ("origin", "null")], false),
-            (&[host, ("origin", "http://app.example:8080.evil.example")], false),
+            (
+                &[host, ("origin", "http://app.example:8080.evil.example")],
+                false,
+            ),
             (&[host, ("origin", "http://evil.example")], false),
             (&[host, ("sec-fetch-site", "same-site")], false),
             (
@@ -146,7 +149,11 @@ mod tests {
             ),
         ];
         for (pairs, allowed) in table {
-            assert_eq!(check_same_origin(&headers(pairs)).is_ok(), allowed, "{pairs:?}");
+            assert_eq!(
+                check_same_origin(&headers(pairs)).is_ok(),
+                allowed,
+                "{pairs:?}"
+            );
         }
     }
 
@@ -156,9 +163,15 @@ mod tests {
             session_token(&headers(&[("cookie", value)]), https)
                 .map(|token| token.expose().to_owned())
         };
-        assert_eq!(found("a=b; auterity_session=art_x", false).as_deref(), Some("art_x"));
+        assert_eq!(
+            found("a=b; auterity_session=art_x", false).as_deref(),
+            Some("art_x")
+        );
         assert_eq!(found("auterity_session=art_x", true), None);
-        assert_eq!(found("__Host-auterity_session=art_y", true).as_deref(), Some("art_y"));
+        assert_eq!(
+            found("__Host-auterity_session=art_y", true).as_deref(),
+            Some("art_y")
+        );
         assert_eq!(found("xauterity_session=art_x", false), None);
         assert_eq!(found("auterity_session=", false), None);
     }

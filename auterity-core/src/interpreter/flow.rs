@@ -158,7 +158,7 @@ impl Work<'_> {
     }
 
     /// Ends the task on top of the stack with what it gave.
-    pub(super) fn complete(&mut self, thread: u32, output: Data, flow: Option<Flow>) -> Step {
+    pub(super) fn complete(&mut self, thread: u32, output: &Data, flow: Option<Flow>) -> Step {
         self.close_frame(thread);
         let Some(frame) = self.view().thread(thread).and_then(Thread::top_task) else {
             return Step::Wait;
@@ -166,7 +166,7 @@ impl Work<'_> {
         let task = self.machine.program.task(TaskIndex(frame.task));
         let shaped = self
             .view()
-            .filter_out(thread, &task.output, &output, "output");
+            .filter_out(thread, &task.output, output, "output");
         let output = match shaped {
             Ok(output) => output,
             Err(problem) => return Step::Fail(problem),

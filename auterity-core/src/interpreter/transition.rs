@@ -120,7 +120,7 @@ impl Work<'_> {
         while self.state.end.is_none() && self.state.threads.contains_key(&thread) {
             step = match step {
                 Step::Next => self.list_next(thread),
-                Step::Done(output, flow) => self.complete(thread, output, flow),
+                Step::Done(output, flow) => self.complete(thread, &output, flow),
                 Step::Fail(problem) => self.fail(thread, problem),
                 Step::Wait => return,
             };

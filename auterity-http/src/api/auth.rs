@@ -372,11 +372,7 @@ fn session_of(done: SignedIn, place: Place, context: &Context) -> (Session, Opti
     (session, cookie)
 }
 
-fn tokens_of(
-    tokens: &Tokens,
-    place: Place,
-    context: &Context,
-) -> (SessionTokens, Option<String>) {
+fn tokens_of(tokens: &Tokens, place: Place, context: &Context) -> (SessionTokens, Option<String>) {
     let mut answer = SessionTokens {
         access_token: tokens.access_token.expose().to_owned(),
         token_type: "Bearer".to_owned(),

@@ -210,7 +210,10 @@ impl Api {
             namespace: namespace.0,
             name: name.0,
             version: version.0,
-            input: body.0.input.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+            input: body
+                .0
+                .input
+                .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             idempotency_key: idempotency_key.0.filter(|key| !key.is_empty()),
             attributes: body.0.attributes.unwrap_or_default(),
             priority: body.0.priority.unwrap_or_default(),
@@ -259,13 +262,9 @@ impl Api {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
         let attributes = attributes_asked(request);
-        let selection = serde_json::to_string(&(
-            &workflow.0,
-            &status.0,
-            &started_after.0,
-            &attributes,
-        ))
-        .map_err(Problem::internal)?;
+        let selection =
+            serde_json::to_string(&(&workflow.0, &status.0, &started_after.0, &attributes))
+                .map_err(Problem::internal)?;
         let binding = Binding {
             tenant: scope.tenant(),
             list: "executions",
@@ -296,7 +295,11 @@ impl Api {
     }
 
     /// Gives an execution.
-    #[oai(path = "/executions/:id", method = "get", operation_id = "execution_get")]
+    #[oai(
+        path = "/executions/:id",
+        method = "get",
+        operation_id = "execution_get"
+    )]
     async fn get(
         &self,
         request: &Request,
@@ -402,11 +405,7 @@ impl Api {
     }
 }
 
-async fn fetch(
-    engine: &Handle,
-    scope: &Scope,
-    id: ExecutionId,
-) -> Result<ExecutionView, Problem> {
+async fn fetch(engine: &Handle, scope: &Scope, id: ExecutionId) -> Result<ExecutionView, Problem> {
     let found = engine.execution(scope, id).await?;
     found.ok_or_else(Problem::not_found)
 }
@@ -456,13 +455,19 @@ fn parse_status(text: &str) -> Result<Status, Problem> {
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, Problem> {
-    text.parse()
-        .map_err(|_| wrong("started_after", "must be a time such as 2026-01-31T08:00:00Z"))
+    text.parse().map_err(|_| {
+        wrong(
+            "started_after",
+            "must be a time such as 2026-01-31T08:00:00Z",
+        )
+    })
 }
 
 /// Reads the parameters `attribute.<name>=<value>`.
 fn attributes_asked(request: &Request) -> BTreeMap<String, String> {
-    let pairs = request.params::<Vec<(String, String)>>().unwrap_or_default();
+    let pairs = request
+        .params::<Vec<(String, String)>>()
+        .unwrap_or_default();
     pairs
         .into_iter()
         .filter_map(|(name, value)| {

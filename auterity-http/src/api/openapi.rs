@@ -32,7 +32,10 @@ fn document() -> Value {
 }
 
 fn members(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_object_mut().into_iter().flat_map(|map| map.values_mut())
+    value
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|map| map.values_mut())
 }
 
 /// The framework writes `/workflows/` for the root of a prefix.
@@ -84,8 +87,16 @@ fn add_responses(operation: &mut Value) {
         .as_array()
         .is_some_and(|list| list.iter().any(|parameter| parameter["in"] == "path"));
     let table = [
-        ("400", has_body || has_parameters, "The request is malformed"),
-        ("401", is_guarded, "The access token is missing or not valid"),
+        (
+            "400",
+            has_body || has_parameters,
+            "The request is malformed",
+        ),
+        (
+            "401",
+            is_guarded,
+            "The access token is missing or not valid",
+        ),
         ("403", is_guarded, "The role does not allow it"),
         ("404", in_path, "There is no such thing in this tenant"),
         ("413", has_body, "The body is too large"),

@@ -213,7 +213,11 @@ impl Api {
     }
 
     /// Finds every mistake in a definition without deploying it.
-    #[oai(path = "/validate", method = "post", operation_id = "workflow_validate")]
+    #[oai(
+        path = "/validate",
+        method = "post",
+        operation_id = "workflow_validate"
+    )]
     async fn validate(
         &self,
         request: &Request,
@@ -251,7 +255,10 @@ impl Api {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::WorkflowRead)?;
         let text = q.0.filter(|text| !text.is_empty());
-        if text.as_ref().is_some_and(|text| SEARCH_LENGTH_MAX < text.chars().count()) {
+        if text
+            .as_ref()
+            .is_some_and(|text| SEARCH_LENGTH_MAX < text.chars().count())
+        {
             let detail = format!("q has at most {SEARCH_LENGTH_MAX} characters");
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
@@ -283,7 +290,11 @@ impl Api {
     }
 
     /// Gives the highest version of a workflow.
-    #[oai(path = "/:namespace/:name", method = "get", operation_id = "workflow_get")]
+    #[oai(
+        path = "/:namespace/:name",
+        method = "get",
+        operation_id = "workflow_get"
+    )]
     async fn get(
         &self,
         request: &Request,
@@ -390,7 +401,9 @@ impl Api {
         let scope = caller.scope(Permission::WorkflowDelete)?;
         let engine = context.engine().clone();
         let deleted = detached(&context, "workflow delete", async move {
-            Ok(engine.workflow_delete(&scope, &namespace.0, &name.0).await?)
+            Ok(engine
+                .workflow_delete(&scope, &namespace.0, &name.0)
+                .await?)
         })
         .await?;
         if deleted {

@@ -25,7 +25,11 @@ async fn account_signs_up_and_is_known() {
 async fn sign_up_lists_every_mistake() {
     let fixture = Fixture::new().await;
     let body = json!({"email": "x", "password": "short", "tenant": {"name": "", "slug": "A B"}});
-    let answer = fixture.post("/api/v1/auth/sign-up").json(&body).send().await;
+    let answer = fixture
+        .post("/api/v1/auth/sign-up")
+        .json(&body)
+        .send()
+        .await;
     let problem = answer.problem(422, "validation_failed");
     let pointers: Vec<_> = problem["errors"]
         .as_array()
@@ -33,19 +37,35 @@ async fn sign_up_lists_every_mistake() {
         .iter()
         .map(|error| error["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/email", "/password", "/tenant/name", "/tenant/slug"]);
+    assert_eq!(
+        pointers,
+        ["/email", "/password", "/tenant/name", "/tenant/slug"]
+    );
 }
 
 #[tokio::test]
 async fn body_of_another_form_is_pointed_at() {
     let fixture = Fixture::new().await;
     let table = [
-        (json!({"email": 5, "password": PASSWORD, "tenant": {"name": "a", "slug": "abc"}}), "/email"),
-        (json!({"email": "a@b", "password": PASSWORD, "tenant": {"name": [], "slug": "abc"}}), "/tenant/name"),
-        (json!({"email": "a@b", "password": PASSWORD, "tenant": {"name": "a", "slug": "abc", "id": 1}}), "/tenant/id"),
+        (
+            json!({"email": 5, "password": PASSWORD, "tenant": {"name": "a", "slug": "abc"}}),
+            "/email",
+        ),
+        (
+            json!({"email": "a@b", "password": PASSWORD, "tenant": {"name": [], "slug": "abc"}}),
+            "/tenant/name",
+        ),
+        (
+            json!({"email": "a@b", "password": PASSWORD, "tenant": {"name": "a", "slug": "abc", "id": 1}}),
+            "/tenant/id",
+        ),
     ];
     for (body, pointer) in table {
-        let answer = fixture.post("/api/v1/auth/sign-up").json(&body).send().await;
+        let answer = fixture
+            .post("/api/v1/auth/sign-up")
+            .json(&body)
+            .send()
+            .await;
         let problem = answer.problem(422, "validation_failed");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
@@ -56,10 +76,18 @@ async fn taken_names_are_refused() {
     let fixture = Fixture::new().await;
     fixture.sign_up("ada").await;
     let body = sign_up_body("ADA@example.com", "other");
-    let answer = fixture.post("/api/v1/auth/sign-up").json(&body).send().await;
+    let answer = fixture
+        .post("/api/v1/auth/sign-up")
+        .json(&body)
+        .send()
+        .await;
     answer.problem(409, "email_taken");
     let body = sign_up_body("other@example.com", "ada");
-    let answer = fixture.post("/api/v1/auth/sign-up").json(&body).send().await;
+    let answer = fixture
+        .post("/api/v1/auth/sign-up")
+        .json(&body)
+        .send()
+        .await;
     answer.problem(409, "slug_taken");
 }
 
@@ -95,7 +123,9 @@ async fn refresh_token_works_once() {
     assert_ne!(second, account.refresh);
     let third = refresh(&second).await;
     assert_eq!(third.status, 200);
-    refresh(&account.refresh).await.problem(401, "session_expired");
+    refresh(&account.refresh)
+        .await
+        .problem(401, "session_expired");
     let third = third.json()["refresh_token"].as_str().unwrap().to_owned();
     refresh(&third).await.problem(401, "session_expired");
     refresh("rubbish").await.problem(401, "session_expired");
@@ -105,10 +135,18 @@ async fn refresh_token_works_once() {
 async fn sign_out_ends_the_session() {
     let fixture = Fixture::new().await;
     let account = fixture.sign_up("ada").await;
-    let out = fixture.post("/api/v1/auth/sign-out").by(&account).send().await;
+    let out = fixture
+        .post("/api/v1/auth/sign-out")
+        .by(&account)
+        .send()
+        .await;
     assert_eq!(out.status, 204, "{}", out.text);
     let body = json!({"refresh_token": account.refresh});
-    let answer = fixture.post("/api/v1/auth/refresh").json(&body).send().await;
+    let answer = fixture
+        .post("/api/v1/auth/refresh")
+        .json(&body)
+        .send()
+        .await;
     answer.problem(401, "session_expired");
 }
 
@@ -170,7 +208,10 @@ async fn other_sites_cannot_use_the_cookie() {
         ("sec-fetch-site", "cross-site"),
         ("x-nothing", "at-all"),
     ] {
-        for path in ["/api/v1/auth/refresh?session=cookie", "/api/v1/auth/sign-out"] {
+        for path in [
+            "/api/v1/auth/refresh?session=cookie",
+            "/api/v1/auth/sign-out",
+        ] {
             let answer = fixture
                 .post(path)
                 .header(name, value)
@@ -207,7 +248,10 @@ async fn keys_are_published() {
     let answer = fixture.get("/.well-known/jwks.json").send().await;
     assert_eq!(answer.status, 200);
     let key = &answer.json()["keys"][0];
-    assert_eq!((&key["kty"], &key["crv"]), (&json!("OKP"), &json!("Ed25519")));
+    assert_eq!(
+        (&key["kty"], &key["crv"]),
+        (&json!("OKP"), &json!("Ed25519"))
+    );
     assert!(key.get("d").is_none());
 }
 
@@ -223,12 +267,17 @@ async fn rubbish_tokens_are_refused() {
         "Bearer  ".to_owned(),
         format!("Basic {}", account.token),
         format!("Bearer {head}."),
-        format!("Bearer {head}.{}", signature.chars().rev().collect::<String>()),
+        format!(
+            "Bearer {head}.{}",
+            signature.chars().rev().collect::<String>()
+        ),
         format!("Bearer {}", account.refresh),
         long,
     ];
     for value in table {
-        let call = fixture.get("/api/v1/auth/me").header("authorization", &value);
+        let call = fixture
+            .get("/api/v1/auth/me")
+            .header("authorization", &value);
         call.send().await.problem(401, "unauthenticated");
     }
     let twice = fixture.get("/api/v1/auth/me").by(&account).by(&account);

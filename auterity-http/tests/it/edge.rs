@@ -13,11 +13,19 @@ async fn every_answer_carries_an_id_and_safe_headers() {
         let answer = fixture.get(path).send().await;
         assert!(answer.header("x-request-id").starts_with("req_"), "{path}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+        assert!(
+            answer
+                .header("content-security-policy")
+                .contains("frame-ancestors 'none'")
+        );
         assert_eq!(answer.header("access-control-allow-origin"), "");
         assert_eq!(answer.header("strict-transport-security"), "");
     }
-    let foreign = fixture.get("/livez").header("x-request-id", "mine").send().await;
+    let foreign = fixture
+        .get("/livez")
+        .header("x-request-id", "mine")
+        .send()
+        .await;
     assert_ne!(foreign.header("x-request-id"), "mine");
 }
 
@@ -26,20 +34,31 @@ async fn probes_answer() {
     let fixture = Fixture::new().await;
     for path in ["/livez", "/readyz", "/startupz"] {
         let answer = fixture.get(path).send().await;
-        assert_eq!((answer.status.as_u16(), &*answer.text), (200, "ok\n"), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.text),
+            (200, "ok\n"),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn unknown_addresses_and_methods_are_problems() {
     let fixture = Fixture::new().await;
-    fixture.get("/api/v1/nothing").send().await.problem(404, "not_found");
+    fixture
+        .get("/api/v1/nothing")
+        .send()
+        .await
+        .problem(404, "not_found");
     let put = fixture.call(Method::PUT, "/api/v1/workflows").send().await;
     put.problem(405, "method_not_allowed");
     let post = fixture.post("/livez").send().await;
     post.problem(405, "method_not_allowed");
     let page = fixture.get("/anything/else").send().await;
-    assert_eq!((page.status.as_u16(), &*page.text), (200, "the host's own page"));
+    assert_eq!(
+        (page.status.as_u16(), &*page.text),
+        (200, "the host's own page")
+    );
 }
 
 #[tokio::test]
@@ -85,9 +104,16 @@ async fn large_bodies_are_refused_before_they_are_parsed() {
             .header("content-length", "99999999999999")
             .body(media_type, "[");
         claimed.send().await.problem(413, "payload_too_large");
-        let parts = text.into_bytes().chunks(100).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let parts = text
+            .into_bytes()
+            .chunks(100)
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>();
         let parts = stream::iter(parts.into_iter().map(Ok::<_, std::io::Error>));
-        let chunked = fixture.post(path).by(&ada).body(media_type, Body::from_bytes_stream(parts));
+        let chunked = fixture
+            .post(path)
+            .by(&ada)
+            .body(media_type, Body::from_bytes_stream(parts));
         chunked.send().await.problem(413, "payload_too_large");
     }
 }
@@ -97,7 +123,10 @@ async fn body_that_breaks_off_is_a_bad_request() {
     let fixture = Fixture::new().await;
     let parts = [Ok(b"{".to_vec()), Err(std::io::Error::other("gone"))];
     let call = fixture.post("/api/v1/auth/sign-in");
-    let call = call.body("application/json", Body::from_bytes_stream(stream::iter(parts)));
+    let call = call.body(
+        "application/json",
+        Body::from_bytes_stream(stream::iter(parts)),
+    );
     call.send().await.problem(400, "body_invalid");
 }
 
@@ -123,24 +152,42 @@ async fn wrong_media_types_and_encodings_are_refused() {
 #[tokio::test]
 async fn broken_json_is_refused_with_its_place() {
     let fixture = Fixture::new().await;
-    let post = |body: String| fixture.post("/api/v1/auth/sign-in").body("application/json", body);
+    let post = |body: String| {
+        fixture
+            .post("/api/v1/auth/sign-in")
+            .body("application/json", body)
+    };
     let answer = post("{\"email\": }".to_owned()).send().await;
     let problem = answer.problem(400, "body_invalid");
-    assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("line 1"));
+    assert!(
+        problem["errors"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("line 1")
+    );
     let deep = format!("{{\"email\":{}", "[".repeat(100_000));
     let answer = post(deep).send().await;
     assert!(answer.status.is_client_error());
-    let call = fixture.post("/api/v1/auth/sign-in").body("application/json", vec![0xff, 0xfe]);
+    let call = fixture
+        .post("/api/v1/auth/sign-in")
+        .body("application/json", vec![0xff, 0xfe]);
     call.send().await.problem(400, "body_invalid");
     let ada = fixture.sign_up("ada").await;
     let call = fixture.post("/api/v1/workflows").by(&ada);
-    call.body("application/yaml", vec![0xff]).send().await.problem(400, "body_invalid");
-    let deep = json!({"input": serde_json::Value::Null}).to_string().replace(
-        "null",
-        &format!("{}{}", "[".repeat(200), "]".repeat(200)),
-    );
-    let call = fixture.post("/api/v1/workflows/test/echo/executions").by(&ada);
-    call.body("application/json", deep).send().await.problem(400, "body_invalid");
+    call.body("application/yaml", vec![0xff])
+        .send()
+        .await
+        .problem(400, "body_invalid");
+    let deep = json!({"input": serde_json::Value::Null})
+        .to_string()
+        .replace("null", &format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    let call = fixture
+        .post("/api/v1/workflows/test/echo/executions")
+        .by(&ada);
+    call.body("application/json", deep)
+        .send()
+        .await
+        .problem(400, "body_invalid");
 }
 
 #[tokio::test]
@@ -151,7 +198,9 @@ async fn slow_body_is_given_up() {
     };
     let fixture = Fixture::with(options).await;
     let never = Body::from_bytes_stream(stream::pending::<std::io::Result<Vec<u8>>>());
-    let call = fixture.post("/api/v1/auth/sign-in").body("application/json", never);
+    let call = fixture
+        .post("/api/v1/auth/sign-in")
+        .body("application/json", never);
     call.send().await.problem(408, "request_timeout");
 }
 
@@ -163,6 +212,8 @@ async fn slow_handler_is_given_up() {
     };
     let fixture = Fixture::with(options).await;
     let never = Body::from_bytes_stream(stream::pending::<std::io::Result<Vec<u8>>>());
-    let call = fixture.post("/api/v1/auth/sign-in").body("application/json", never);
+    let call = fixture
+        .post("/api/v1/auth/sign-in")
+        .body("application/json", never);
     call.send().await.problem(504, "timeout");
 }

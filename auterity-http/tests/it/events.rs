@@ -13,7 +13,9 @@ async fn waiting() -> (Fixture, Account, String) {
 async fn output_of(fixture: &Fixture, account: &Account, id: &str) -> Value {
     let path = format!("/api/v1/executions/{id}");
     let call = fixture.get(&format!("{path}/events")).by(account);
-    Events::of(call.header("accept", "text/event-stream").open().await).all().await;
+    Events::of(call.header("accept", "text/event-stream").open().await)
+        .all()
+        .await;
     fixture.get(&path).by(account).send().await.json()["output"].clone()
 }
 
@@ -54,7 +56,10 @@ async fn event_that_is_none_is_refused() {
     let (fixture, ada, _) = waiting().await;
     let event = json!({"specversion": "1.0", "id": "1", "source": "/t"});
     let call = fixture.post("/api/v1/events").by(&ada);
-    let answer = call.body("application/cloudevents+json", event.to_string()).send().await;
+    let answer = call
+        .body("application/cloudevents+json", event.to_string())
+        .send()
+        .await;
     answer.problem(422, "validation_failed");
     let call = fixture.post("/api/v1/events").by(&ada).json(&event);
     call.send().await.problem(415, "unsupported_media_type");

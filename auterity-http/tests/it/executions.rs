@@ -62,9 +62,14 @@ async fn input_that_breaks_its_schema_is_pointed_at() {
     let problem = answer.problem(422, "input_invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/input/count");
     let body = json!({"inputs": {}});
-    let call = fixture.post("/api/v1/workflows/test/echo/executions").by(&ada).json(&body);
+    let call = fixture
+        .post("/api/v1/workflows/test/echo/executions")
+        .by(&ada)
+        .json(&body);
     call.send().await.problem(422, "validation_failed");
-    let call = fixture.post("/api/v1/workflows/test/nothing/executions").by(&ada);
+    let call = fixture
+        .post("/api/v1/workflows/test/nothing/executions")
+        .by(&ada);
     call.json(&json!({})).send().await.problem(404, "not_found");
 }
 
@@ -103,25 +108,41 @@ async fn list_is_filtered_and_paged() {
     };
     let found = |answer: &Value| -> Vec<String> {
         let items = answer["items"].as_array().unwrap();
-        items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+        items
+            .iter()
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let first = list("workflow=test/listen&limit=2".to_owned()).await.json();
     assert_eq!(found(&first), ids[..2]);
     let cursor = first["next_cursor"].as_str().unwrap().to_owned();
-    let rest = list(format!("workflow=test/listen&limit=2&cursor={cursor}")).await.json();
+    let rest = list(format!("workflow=test/listen&limit=2&cursor={cursor}"))
+        .await
+        .json();
     assert_eq!(found(&rest), ids[2..]);
     assert_eq!(rest["next_cursor"], Value::Null);
     let none = list("workflow=test/echo".to_owned()).await.json();
     assert_eq!(found(&none), Vec::<String>::new());
     let none = list("status=completed".to_owned()).await.json();
     assert_eq!(found(&none), Vec::<String>::new());
-    let late = list("started_after=2999-01-01T00:00:00Z".to_owned()).await.json();
+    let late = list("started_after=2999-01-01T00:00:00Z".to_owned())
+        .await
+        .json();
     assert_eq!(found(&late), Vec::<String>::new());
 
-    for query in ["status=odd", "workflow=listen", "started_after=today", "limit=0"] {
-        list(query.to_owned()).await.problem(400, "parameter_invalid");
+    for query in [
+        "status=odd",
+        "workflow=listen",
+        "started_after=today",
+        "limit=0",
+    ] {
+        list(query.to_owned())
+            .await
+            .problem(400, "parameter_invalid");
     }
-    list(format!("cursor={cursor}")).await.problem(400, "cursor_invalid");
+    list(format!("cursor={cursor}"))
+        .await
+        .problem(400, "cursor_invalid");
     let mut tampered = cursor.into_bytes();
     let last = tampered.last_mut().unwrap();
     *last = if *last == b'A' { b'B' } else { b'A' };
@@ -151,11 +172,26 @@ async fn history_tells_what_happened() {
     assert_eq!(items[0]["tasks"][0]["name"], "say");
     assert_eq!(history["next_cursor"], Value::Null);
 
-    let first = fixture.get(&format!("{path}?limit=1")).by(&ada).send().await.json();
+    let first = fixture
+        .get(&format!("{path}?limit=1"))
+        .by(&ada)
+        .send()
+        .await
+        .json();
     let cursor = first["next_cursor"].as_str().unwrap();
-    let rest = fixture.get(&format!("{path}?cursor={cursor}")).by(&ada).send().await.json();
+    let rest = fixture
+        .get(&format!("{path}?cursor={cursor}"))
+        .by(&ada)
+        .send()
+        .await
+        .json();
     assert_eq!(rest["items"].as_array().unwrap()[..], items[1..]);
-    let after = fixture.get(&format!("{path}?after=1")).by(&ada).send().await.json();
+    let after = fixture
+        .get(&format!("{path}?after=1"))
+        .by(&ada)
+        .send()
+        .await
+        .json();
     assert_eq!(after["items"], rest["items"]);
 }
 
@@ -166,7 +202,12 @@ async fn followers_see_history_then_live_and_resume() {
     fixture.deploy(&ada, LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let path = format!("/api/v1/executions/{id}/events");
-    let open = || fixture.get(&path).by(&ada).header("accept", "text/event-stream");
+    let open = || {
+        fixture
+            .get(&path)
+            .by(&ada)
+            .header("accept", "text/event-stream")
+    };
     let mut live = Events::of(open().open().await);
     let first = live.next().await.unwrap();
     assert_eq!((&*first.id, &*first.event), ("1", "execution.started"));
@@ -184,10 +225,14 @@ async fn followers_see_history_then_live_and_resume() {
     let data: Value = serde_json::from_str(&rest[0].data).unwrap();
     assert_eq!(data["kind"], "cloud_event.received");
 
-    let resumed = Events::of(open().header("last-event-id", "1").open().await).all().await;
+    let resumed = Events::of(open().header("last-event-id", "1").open().await)
+        .all()
+        .await;
     assert_eq!(resumed, rest);
     let last = rest.last().unwrap().id.clone();
-    let done = Events::of(open().header("last-event-id", &last).open().await).all().await;
+    let done = Events::of(open().header("last-event-id", &last).open().await)
+        .all()
+        .await;
     assert_eq!(done, []);
 }
 
@@ -199,12 +244,24 @@ async fn execution_is_cancelled_once() {
     let id = fixture.start(&ada, "listen").await;
     let path = format!("/api/v1/executions/{id}");
     let cancel = format!("{path}/cancel");
-    let answer = fixture.post(&cancel).by(&ada).json(&json!({"reason": "test"})).send().await;
+    let answer = fixture
+        .post(&cancel)
+        .by(&ada)
+        .json(&json!({"reason": "test"}))
+        .send()
+        .await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     let call = fixture.get(&format!("{path}/events")).by(&ada);
-    let ended = Events::of(call.header("accept", "text/event-stream").open().await).all().await;
+    let ended = Events::of(call.header("accept", "text/event-stream").open().await)
+        .all()
+        .await;
     assert_eq!(ended.last().unwrap().event, "execution.ended");
     let execution = fixture.get(&path).by(&ada).send().await.json();
     assert_eq!(execution["status"], "cancelled");
-    fixture.post(&cancel).by(&ada).send().await.problem(409, "already_ended");
+    fixture
+        .post(&cancel)
+        .by(&ada)
+        .send()
+        .await
+        .problem(409, "already_ended");
 }

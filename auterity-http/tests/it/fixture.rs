@@ -6,9 +6,7 @@ use auterity_core::clock::{Clock, SystemClock};
 use auterity_core::engine::{Engine, Options as EngineOptions, Ports};
 use auterity_core::store::MemoryStore;
 use auterity_http::{Options, Services, mount};
-use auterity_tenancy::{
-    ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, migrate,
-};
+use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, migrate};
 use futures_util::StreamExt as _;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, Method, StatusCode};
@@ -81,12 +79,16 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock);
         let path = folder.path().join("control.db");
-        let db = ControlDb::connect(ControlOptions::sqlite(path)).await.unwrap();
+        let db = ControlDb::connect(ControlOptions::sqlite(path))
+            .await
+            .unwrap();
         migrate(&db, clock.now()).await.unwrap();
         let keys = KeyRing::load_or_create(folder.path().join("keys"), &*clock).unwrap();
         let identity = Identity::new(&IdentityOptions::default(), db, clock, keys).unwrap();
         let ports = Ports::new(Arc::new(MemoryStore::new()));
-        let engine = Engine::start(EngineOptions::default(), ports).await.unwrap();
+        let engine = Engine::start(EngineOptions::default(), ports)
+            .await
+            .unwrap();
         let services = Services {
             engine: engine.handle(),
             identity,
@@ -138,7 +140,14 @@ impl Fixture {
             .await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let session = answer.json();
-        let text = |pointer: &str| session.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let text = |pointer: &str| {
+            session
+                .pointer(pointer)
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
         Account {
             token: text("/session/access_token"),
             refresh: text("/session/refresh_token"),

@@ -26,7 +26,11 @@ fn routes_are_known() {
     let lines: String = operations()
         .iter()
         .map(|(method, path, operation)| {
-            let guard = if operation["security"].is_array() { "token" } else { "open " };
+            let guard = if operation["security"].is_array() {
+                "token"
+            } else {
+                "open "
+            };
             format!("{guard} {method:6} {path}\n")
         })
         .collect();
@@ -65,7 +69,10 @@ async fn guarded_routes_refuse_anonymous_callers() {
         let path = path.replace(['{', '}'], "");
         let method: Method = method.parse().unwrap();
         let call = fixture.call(method, &format!("/api/v1{path}"));
-        call.json(&json!({})).send().await.problem(401, "unauthenticated");
+        call.json(&json!({}))
+            .send()
+            .await
+            .problem(401, "unauthenticated");
     }
 }
 
@@ -78,7 +85,10 @@ async fn document_and_its_page_are_served() {
     assert_eq!(page.status, 200);
     assert!(!page.text.contains("http://") && !page.text.contains("https://"));
     let script = fixture.get("/api/docs?script").send().await;
-    assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    assert_eq!(
+        script.header("content-type"),
+        "text/javascript; charset=utf-8"
+    );
     assert!(!script.text.contains("http://") && !script.text.contains("https://"));
     let post = fixture.post("/api/docs").send().await;
     post.problem(405, "method_not_allowed");

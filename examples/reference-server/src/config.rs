@@ -14,7 +14,12 @@ use crate::failure::Failure;
 
 /// Durable workflows for many tenants, as one server.
 #[derive(Debug, Parser)]
-#[command(name = "auterity", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "auterity",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -29,8 +34,13 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "AUTERITY_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
     /// Database to use instead: postgres://… or sqlite://…
-    #[arg(long, global = true, env = "AUTERITY_DATABASE_URL", value_name = "URL",
-          hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     database_url: Option<String>,
     /// TOML file with any of the settings
     #[arg(long, global = true, env = "AUTERITY_CONFIG", value_name = "FILE")]
@@ -87,7 +97,12 @@ pub(crate) struct Serve {
     #[arg(long, env = "AUTERITY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// What this process does [default: all]
-    #[arg(long, env = "AUTERITY_ROLE", value_delimiter = ',', value_name = "ROLE")]
+    #[arg(
+        long,
+        env = "AUTERITY_ROLE",
+        value_delimiter = ',',
+        value_name = "ROLE"
+    )]
     role: Vec<Role>,
     /// Name of the worker, unique among living processes [default: kept in the data folder]
     #[arg(long, env = "AUTERITY_WORKER_NAME", value_name = "NAME")]
@@ -138,7 +153,10 @@ struct FileSettings {
 }
 
 /// All settings, from wherever they came.
-#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of a command line"
+)]
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
@@ -160,7 +178,11 @@ impl Settings {
     /// Puts flags, variables and file together.
     pub(crate) fn read(common: &Common, serve: Option<&Serve>) -> Result<Self, Failure> {
         let file = read_file(common.config.as_deref())?;
-        let data = common.data.clone().or(file.data).map_or_else(data_folder, Ok)?;
+        let data = common
+            .data
+            .clone()
+            .or(file.data)
+            .map_or_else(data_folder, Ok)?;
         let secrets = common.secrets.clone().or(file.secrets);
         let mut roles = serve.map(|serve| serve.role.clone()).unwrap_or_default();
         if roles.is_empty() {
@@ -171,9 +193,8 @@ impl Settings {
                 roles.push(role);
             }
         }
-        let has = |role: Role| {
-            roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role)
-        };
+        let has =
+            |role: Role| roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role);
         let listen = serve.and_then(|serve| serve.listen).or(file.listen);
         Ok(Self {
             data,
@@ -181,11 +202,17 @@ impl Settings {
             secrets: read_secrets(secrets.as_deref())?,
             private_addresses: common.allow_private_addresses
                 || file.allow_private_addresses.unwrap_or(false),
-            log: common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned()),
+            log: common
+                .log
+                .clone()
+                .or(file.log)
+                .unwrap_or_else(|| LOG_DEFAULT.to_owned()),
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             answers: has(Role::Api),
             works: has(Role::Worker),
-            worker_name: serve.and_then(|serve| serve.worker_name.clone()).or(file.worker_name),
+            worker_name: serve
+                .and_then(|serve| serve.worker_name.clone())
+                .or(file.worker_name),
             demo: serve.is_some_and(|serve| serve.demo) || file.demo.unwrap_or(false),
         })
     }
@@ -198,26 +225,38 @@ fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
 }
 
 fn read_file(path: Option<&Path>) -> Result<FileSettings, Failure> {
-    let Some(path) = path else { return Ok(FileSettings::default()) };
+    let Some(path) = path else {
+        return Ok(FileSettings::default());
+    };
     let text = read_text(path, "the configuration file")?;
     toml::from_str(&text).map_err(|error| {
         // The error quotes the line, which may hold a password: its message only.
         let place = path.display();
-        Failure::usage(format!("the configuration file {place} is wrong: {}", error.message()))
+        Failure::usage(format!(
+            "the configuration file {place} is wrong: {}",
+            error.message()
+        ))
     })
 }
 
 fn read_secrets(path: Option<&Path>) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
-    let Some(path) = path else { return Ok(BTreeMap::new()) };
+    let Some(path) = path else {
+        return Ok(BTreeMap::new());
+    };
     let text = read_text(path, "the file of secrets")?;
     serde_json::from_str(&text).map_err(|_| {
         let place = path.display();
-        Failure::usage(format!("the file of secrets {place} must hold one JSON object"))
+        Failure::usage(format!(
+            "the file of secrets {place} must hold one JSON object"
+        ))
     })
 }
 
 /// The platform's folder for data of programs.
-#[expect(clippy::disallowed_methods, reason = "this module is the one reader of the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one reader of the environment"
+)]
 fn data_folder() -> Result<PathBuf, Failure> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let base = if cfg!(target_os = "macos") {

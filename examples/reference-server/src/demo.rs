@@ -51,7 +51,12 @@ macro_rules! sample {
 }
 
 const SAMPLES: &[Sample] = &[
-    sample!("finance", "invoice-approval", Some("finance/invoice-decision"), false),
+    sample!(
+        "finance",
+        "invoice-approval",
+        Some("finance/invoice-decision"),
+        false
+    ),
     sample!("finance", "invoice-decision", None, true),
     sample!("operations", "order-fulfilment", None, false),
     sample!("sales", "lead-follow-up", None, false),
@@ -62,7 +67,12 @@ const SAMPLES: &[Sample] = &[
     sample!("operations", "nightly-import", None, false),
     sample!("finance", "subscription-renewal", None, false),
     sample!("operations", "webhook-sender", None, true),
-    sample!("operations", "webhook-intake", Some("operations/webhook-sender"), false),
+    sample!(
+        "operations",
+        "webhook-intake",
+        Some("operations/webhook-sender"),
+        false
+    ),
 ];
 
 /// Keeps the newest tenants alive.
@@ -79,7 +89,12 @@ impl Demo {
     pub(crate) fn new(handle: Handle, routines: Routines, note: PathBuf) -> Self {
         let text = std::fs::read_to_string(&note).unwrap_or_default();
         let tenants = text.lines().filter_map(|line| line.parse().ok()).collect();
-        Self { handle, routines, note, tenants: Arc::new(Mutex::new(tenants)) }
+        Self {
+            handle,
+            routines,
+            note,
+            tenants: Arc::new(Mutex::new(tenants)),
+        }
     }
 
     /// Makes the demo tenant unless it is there, and begins to execute samples.
@@ -105,7 +120,10 @@ impl Demo {
         })
     }
 
-    #[expect(clippy::print_stderr, reason = "the password is shown once, to whoever started this")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "the password is shown once, to whoever started this"
+    )]
     async fn make_tenant(&self, identity: &Identity) -> Result<(), Failure> {
         let password = random_password();
         let sign_up = SignUp {
@@ -141,7 +159,10 @@ impl Demo {
 
     fn scopes(&self) -> Vec<Scope> {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.iter().map(|tenant| Scope::new(*tenant, Actor::Host)).collect()
+        tenants
+            .iter()
+            .map(|tenant| Scope::new(*tenant, Actor::Host))
+            .collect()
     }
 
     async fn deploy(&self, scope: &Scope) {
@@ -170,15 +191,22 @@ impl Demo {
     }
 
     async fn start_sample(&self, scope: &Scope, sample: &Sample, turn: usize) {
-        let Ok(mut input) = serde_json::from_str::<Value>(sample.input) else { return };
+        let Ok(mut input) = serde_json::from_str::<Value>(sample.input) else {
+            return;
+        };
         vary(&mut input, turn);
-        self.begin(scope, (sample.namespace, sample.name), input.clone()).await;
+        self.begin(scope, (sample.namespace, sample.name), input.clone())
+            .await;
         // One question in three stays without an answer and escalates.
         let answer = sample.answered_by.filter(|_| !turn.is_multiple_of(3));
         if let Some((namespace, name)) = answer.and_then(|name| name.split_once('/')) {
             let clock = SystemClock;
             clock.sleep_until(clock.now() + ANSWER_AFTER).await;
-            let decision = if turn.is_multiple_of(2) { "approved" } else { "refused" };
+            let decision = if turn.is_multiple_of(2) {
+                "approved"
+            } else {
+                "refused"
+            };
             if let Value::Object(answer) = &mut input {
                 answer.insert("decision".to_owned(), Value::from(decision));
             }
@@ -202,7 +230,10 @@ impl Demo {
 fn random_password() -> String {
     let mut random = [0_u8; 15];
     SystemEntropy.fill(&mut random);
-    random.iter().map(|byte| char::from(b'a' + byte % 26)).collect()
+    random
+        .iter()
+        .map(|byte| char::from(b'a' + byte % 26))
+        .collect()
 }
 
 /// Gives each execution numbers of its own.

@@ -18,20 +18,32 @@ pub(crate) struct Failure {
 impl Failure {
     /// The work failed: a database is not there, an execution cannot go on.
     pub(crate) fn work(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: FAILED }
+        Self {
+            message: message.into(),
+            status: FAILED,
+        }
     }
 
     /// The command was used wrongly.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), status: WRONG }
+        Self {
+            message: message.into(),
+            status: WRONG,
+        }
     }
 
     /// Writes the failure to stderr, as a sentence or as JSON.
-    #[expect(clippy::print_stderr, reason = "this is where a command's failure is told")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "this is where a command's failure is told"
+    )]
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
             let status = self.status;
-            eprintln!("{}", serde_json::json!({ "error": self.message, "status": status }));
+            eprintln!(
+                "{}",
+                serde_json::json!({ "error": self.message, "status": status })
+            );
         } else {
             eprintln!("auterity: {}", self.message);
         }

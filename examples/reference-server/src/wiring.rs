@@ -37,7 +37,10 @@ impl DataFolder {
             .open(path.join("lock"))
             .map_err(cannot)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(Failure::work(format!(
                 "another process uses the data folder {}; stop it or name another folder with --data",
                 path.display()
@@ -113,7 +116,10 @@ pub(crate) async fn store(
 /// Writes a path as a URL.
 fn sqlite_url(path: &Path) -> String {
     let text = path.display().to_string();
-    let text = text.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let text = text
+        .replace('%', "%25")
+        .replace('?', "%3F")
+        .replace('#', "%23");
     format!("sqlite://{text}")
 }
 
@@ -135,8 +141,10 @@ pub(crate) async fn identity(
 
 /// The functions that definitions can call.
 pub(crate) fn functions(settings: &Settings) -> Functions {
-    let options =
-        HttpOptions { private_addresses: settings.private_addresses, ..HttpOptions::default() };
+    let options = HttpOptions {
+        private_addresses: settings.private_addresses,
+        ..HttpOptions::default()
+    };
     Functions::built_in().with("http", Http::new(options))
 }
 
@@ -150,7 +158,10 @@ pub(crate) async fn engine(
         Some(name) => name.clone(),
         None => folder.worker_name()?,
     };
-    let options = Options { worker_name, ..Options::default() };
+    let options = Options {
+        worker_name,
+        ..Options::default()
+    };
     let ports = Ports {
         functions: functions(settings),
         secrets: Secrets::fixed(settings.secrets.clone()),

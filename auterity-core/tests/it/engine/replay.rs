@@ -36,7 +36,10 @@ const LOOPS: &str = "do:
 ";
 
 fn program(rest: &str) -> Program {
-    let options = CompileOptions { limits: Limits::default(), functions: None };
+    let options = CompileOptions {
+        limits: Limits::default(),
+        functions: None,
+    };
     compile(&definition("replay", rest), &options).expect("it compiles")
 }
 
@@ -74,10 +77,16 @@ impl Driver<'_> {
             } else {
                 self.perform(*effect)
             };
-            self.apply(Event::EffectEnded { effect: *effect, result });
+            self.apply(Event::EffectEnded {
+                effect: *effect,
+                result,
+            });
         } else if let Some(effect) = self.listening {
             let event = json!({"specversion": "1.0", "id": choice.to_string(), "type": "t", "data": choice});
-            self.apply(Event::CloudEventReceived { effect, event: Arc::new(event) });
+            self.apply(Event::CloudEventReceived {
+                effect,
+                event: Arc::new(event),
+            });
         } else if let Some(due) = self.state.next_due() {
             self.now = self.now.max(due);
             self.apply(Event::TimerFired);

@@ -53,17 +53,24 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// Logs to stderr: lines for people on a terminal, JSON otherwise.
 fn start_logging(settings: &Settings, quiet: bool) -> Result<(), Failure> {
     let default = super::config::LOG_DEFAULT;
-    let wanted = if quiet && settings.log == default { "error" } else { settings.log.as_str() };
+    let wanted = if quiet && settings.log == default {
+        "error"
+    } else {
+        settings.log.as_str()
+    };
     let filter = tracing_subscriber::EnvFilter::try_new(wanted)
         .map_err(|error| Failure::usage(format!("the log filter is wrong: {error}")))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();
     } else {

@@ -23,7 +23,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(settings: Settings, options: Run) -> Result<ExitCode, Failure> {
     let input = read_input(&options)?;
     let text = std::fs::read_to_string(&options.file).map_err(|error| {
-        Failure::usage(format!("{} cannot be read: {error}", options.file.display()))
+        Failure::usage(format!(
+            "{} cannot be read: {error}",
+            options.file.display()
+        ))
     })?;
     let folder = wiring::DataFolder::open(&settings.data)?;
     let scope = folder.local_scope()?;
@@ -158,9 +161,9 @@ fn read_input(options: &Run) -> Result<Value, Failure> {
         }
     };
     for pair in &options.set {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Failure::usage(format!("--set {pair} must have the form name=value"))
-        })?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--set {pair} must have the form name=value")))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
         let Value::Object(object) = &mut input else {
             return Err(Failure::usage("--set needs an input that is a JSON object"));

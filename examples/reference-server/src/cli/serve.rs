@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auterity_core::Routines;
 use auterity_core::clock::{Clock, SystemClock};
-use auterity_http::{Options, Server, ServeOptions, Services};
+use auterity_http::{Options, ServeOptions, Server, Services};
 use auterity_tenancy::Identity;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +29,15 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let identity = wiring::identity(&settings, &folder).await?;
     let engine = wiring::engine(&settings, &folder, store).await?;
     let routines = Routines::new();
-    drop(routines.spawn("maintain", maintain(identity.clone(), routines.stopping().clone())));
-    let demo = Demo::new(engine.handle(), routines.clone(), folder.file("demo-tenants"));
+    drop(routines.spawn(
+        "maintain",
+        maintain(identity.clone(), routines.stopping().clone()),
+    ));
+    let demo = Demo::new(
+        engine.handle(),
+        routines.clone(),
+        folder.file("demo-tenants"),
+    );
     if settings.demo {
         demo.start(&identity).await?;
     }
@@ -43,8 +50,9 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
             on_sign_up: seeded,
         };
         let endpoint = auterity_http::mount(services, assets::endpoint());
-        let server =
-            Server::bind(settings.listen, ServeOptions::default()).await.map_err(|error| {
+        let server = Server::bind(settings.listen, ServeOptions::default())
+            .await
+            .map_err(|error| {
                 Failure::work(format!("cannot listen on {}: {error}", settings.listen))
             })?;
         announce(&server)?;

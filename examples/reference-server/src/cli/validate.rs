@@ -19,8 +19,10 @@ pub(super) fn validate(options: &Validate, as_json: bool) -> Result<ExitCode, Fa
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!("{} cannot be read: {error}", path.display()))
         })?;
-        let compile_options =
-            CompileOptions { limits: Limits::default(), functions: Some(&known) };
+        let compile_options = CompileOptions {
+            limits: Limits::default(),
+            functions: Some(&known),
+        };
         let mistakes = compile(&text, &compile_options).err().unwrap_or_default();
         found += mistakes.len();
         if as_json {
@@ -33,7 +35,11 @@ pub(super) fn validate(options: &Validate, as_json: bool) -> Result<ExitCode, Fa
     if as_json {
         print(&serde_json::to_string_pretty(&reports).unwrap_or_default())?;
     }
-    Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if found == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
 }
 
 fn report(file: &str, mistakes: &[Mistake]) -> Result<(), Failure> {

@@ -10,13 +10,19 @@ use crate::server::BINARY;
 
 fn auterity(data: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
-    command.arg("--data").arg(data).args(arguments).stdin(Stdio::null());
+    command
+        .arg("--data")
+        .arg(data)
+        .args(arguments)
+        .stdin(Stdio::null());
     command.output().expect("it ends")
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
-    std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
+    std::fs::File::create(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .expect("written");
     path.display().to_string()
 }
 
@@ -29,9 +35,16 @@ fn definition(tasks: &str) -> String {
 #[test]
 fn run_prints_the_output_and_takes_input_from_text_file_and_pairs() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = write(folder.path(), "w.yaml", &definition("- a: { call: echo, with: { sum: '${ .x + .y }' } }\n"));
+    let file = write(
+        folder.path(),
+        "w.yaml",
+        &definition("- a: { call: echo, with: { sum: '${ .x + .y }' } }\n"),
+    );
     let input = format!("@{}", write(folder.path(), "i.json", "{\"x\": 1}"));
-    let done = auterity(folder.path(), &["run", &file, "--input", &input, "--set", "y=2"]);
+    let done = auterity(
+        folder.path(),
+        &["run", &file, "--input", &input, "--set", "y=2"],
+    );
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     let output: Value = serde_json::from_slice(&done.stdout).expect("JSON");
     assert_eq!(output["sum"], 3);
@@ -40,7 +53,8 @@ fn run_prints_the_output_and_takes_input_from_text_file_and_pairs() {
 #[test]
 fn faulted_run_prints_the_error_object_and_exits_with_1() {
     let folder = tempfile::tempdir().expect("a folder");
-    let tasks = "- bad: { raise: { error: { type: 'https://x.example/e', status: 418, title: No } } }\n";
+    let tasks =
+        "- bad: { raise: { error: { type: 'https://x.example/e', status: 418, title: No } } }\n";
     let file = write(folder.path(), "w.yaml", &definition(tasks));
     let done = auterity(folder.path(), &["run", &file]);
     assert_eq!(done.status.code(), Some(1), "{done:?}");
@@ -51,7 +65,11 @@ fn faulted_run_prints_the_error_object_and_exits_with_1() {
 #[test]
 fn invalid_definition_is_reported_at_its_line_and_exits_with_2() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = write(folder.path(), "w.yaml", &definition("- a: { set: { x: 1 }, then: nowhere }\n"));
+    let file = write(
+        folder.path(),
+        "w.yaml",
+        &definition("- a: { set: { x: 1 }, then: nowhere }\n"),
+    );
     let done = auterity(folder.path(), &["validate", &file]);
     assert_eq!(done.status.code(), Some(2), "{done:?}");
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -67,8 +85,15 @@ fn interrupted_run_resumes_with_the_same_id() {
     let tasks = "- a: { call: echo, with: { x: 1 } }\n- w: { wait: { seconds: 2 } }\n- b: { call: echo, with: { x: '${ .x + 1 }' } }\n";
     let file = write(folder.path(), "w.yaml", &definition(tasks));
     let mut first = Command::new(BINARY);
-    first.arg("--data").arg(folder.path()).args(["run", &file, "--id", "one", "--trace"]);
-    let mut child = first.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("started");
+    first
+        .arg("--data")
+        .arg(folder.path())
+        .args(["run", &file, "--id", "one", "--trace"]);
+    let mut child = first
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("started");
     // The first record on stderr says that it is under way.
     let mut line = String::new();
     let trace = child.stderr.take().expect("piped");
@@ -96,7 +121,12 @@ fn every_sample_is_valid() {
     let mut arguments = vec!["validate"];
     arguments.extend(files.iter().map(String::as_str));
     let done = auterity(folder.path(), &arguments);
-    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
+    assert_eq!(
+        done.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&done.stdout)
+    );
 }
 
 #[test]
@@ -106,5 +136,10 @@ fn version_and_openapi_are_printed() {
     assert!(String::from_utf8_lossy(&version.stdout).starts_with("auterity "));
     let document = auterity(folder.path(), &["openapi"]);
     let document: Value = serde_json::from_slice(&document.stdout).expect("JSON");
-    assert!(document["paths"].as_object().is_some_and(|paths| 10 < paths.len()), "{document}");
+    assert!(
+        document["paths"]
+            .as_object()
+            .is_some_and(|paths| 10 < paths.len()),
+        "{document}"
+    );
 }

@@ -27,7 +27,10 @@ do:
 ";
 
 fn kills() -> usize {
-    std::env::var("AUTERITY_CRASH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+    std::env::var("AUTERITY_CRASH_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(KILLS)
 }
 
 /// A repeatable sequence of delays, different for every kill.
@@ -41,7 +44,9 @@ fn delay(seed: u64, turn: usize) -> Duration {
 /// Starts what is not known to be started; stops at the first sign of a dead server.
 async fn start_some(server: &Server, user: &User, open: &mut Vec<usize>, most: usize) {
     for _ in 0..most {
-        let Some(number) = open.last().copied() else { return };
+        let Some(number) = open.last().copied() else {
+            return;
+        };
         let key = format!("key-{number}");
         let path = "/workflows/test/five/executions";
         let body = (Some("{\"input\":{}}"), Some(key.as_str()));
@@ -90,9 +95,16 @@ async fn verify(server: &Server, user: &User) {
         let ended = wait_for_end(server, user, id).await;
         assert_eq!(ended["status"], "completed", "{ended}");
         assert_eq!(ended["output"]["n"], 5, "{ended}");
-        let history = user.get(server, &format!("/executions/{id}/events?limit=200")).await;
+        let history = user
+            .get(server, &format!("/executions/{id}/events?limit=200"))
+            .await;
         let mut completed: BTreeMap<String, u32> = BTreeMap::new();
-        for (place, event) in history["items"].as_array().expect("a list").iter().enumerate() {
+        for (place, event) in history["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .enumerate()
+        {
             assert_eq!(event["sequence"], place + 1, "no gap in {history}");
             for task in event["tasks"].as_array().expect("a list") {
                 if task["state"] == "completed" {
@@ -102,7 +114,10 @@ async fn verify(server: &Server, user: &User) {
             }
         }
         assert_eq!(completed.len(), 5, "{history}");
-        assert!(completed.values().all(|times| *times == 1), "recorded twice: {history}");
+        assert!(
+            completed.values().all(|times| *times == 1),
+            "recorded twice: {history}"
+        );
     }
 }
 
@@ -110,7 +125,9 @@ async fn all_ids(server: &Server, user: &User) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     let mut cursor = String::new();
     loop {
-        let page = user.get(server, &format!("/executions?limit=100{cursor}")).await;
+        let page = user
+            .get(server, &format!("/executions?limit=100{cursor}"))
+            .await;
         for item in page["items"].as_array().expect("a list") {
             ids.insert(item["id"].as_str().expect("an id").to_owned());
         }
@@ -160,9 +177,15 @@ impl Database {
     async fn create(url: &str) -> Self {
         let name = format!("auterity_crash_{}", std::process::id());
         execute(url, &format!("CREATE DATABASE {name}")).await;
-        let (base, query) = url.split_once('?').map_or((url, ""), |(base, query)| (base, query));
+        let (base, query) = url
+            .split_once('?')
+            .map_or((url, ""), |(base, query)| (base, query));
         let (server, _) = base.rsplit_once('/').expect("a database in the URL");
-        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let query = if query.is_empty() {
+            String::new()
+        } else {
+            format!("?{query}")
+        };
         let url = format!("{server}/{name}{query}");
         Self { name, url }
     }
@@ -174,6 +197,11 @@ impl Database {
 
 async fn execute(url: &str, text: &str) {
     use sqlx::{Connection, Executor};
-    let mut connection = sqlx::PgConnection::connect(url).await.expect("PostgreSQL answers");
-    connection.execute(sqlx::AssertSqlSafe(text.to_owned())).await.expect("executed");
+    let mut connection = sqlx::PgConnection::connect(url)
+        .await
+        .expect("PostgreSQL answers");
+    connection
+        .execute(sqlx::AssertSqlSafe(text.to_owned()))
+        .await
+        .expect("executed");
 }

@@ -15,7 +15,9 @@ async fn sample_runs_from_sign_up_to_its_end_and_the_server_stops_in_order() {
     user.deploy(&server, DEFINITION).await;
     let body = format!("{{\"input\":{INPUT}}}");
     let path = "/workflows/support/document-triage/executions?wait=20s";
-    let sent = user.call(&server, Method::POST, path, (Some(&body), None)).await;
+    let sent = user
+        .call(&server, Method::POST, path, (Some(&body), None))
+        .await;
     let (status, answer) = sent.expect("answered");
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["status"], "completed", "{answer}");
@@ -32,5 +34,7 @@ async fn second_process_on_the_same_folder_is_refused_with_a_reason() {
         .output()
         .expect("it ends");
     assert_eq!(second.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another process uses the data folder"));
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another process uses the data folder")
+    );
 }

@@ -23,7 +23,9 @@ impl Server {
     /// Starts a server and waits until it says that it is ready.
     pub(crate) fn start(data: &Path, database: Option<&str>) -> Self {
         let mut command = Command::new(BINARY);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data);
         command.env("AUTERITY_LOG", "error").stdout(Stdio::piped());
         if let Some(url) = database {
             command.env("AUTERITY_DATABASE_URL", url);
@@ -47,7 +49,10 @@ impl Server {
     /// Asks the process to stop and gives its exit status.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
+        let sent = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill is there");
         assert!(sent.success());
         self.child.wait().expect("reaped").code()
     }
@@ -68,7 +73,10 @@ pub(crate) struct User {
 }
 
 pub(crate) fn client() -> Client {
-    Client::builder().timeout(Duration::from_mins(1)).build().expect("a client")
+    Client::builder()
+        .timeout(Duration::from_mins(1))
+        .build()
+        .expect("a client")
 }
 
 /// Sends JSON and reads JSON.
@@ -87,7 +95,10 @@ pub(crate) async fn send(
 async fn read(response: Response) -> reqwest::Result<(u16, Value)> {
     let status = response.status().as_u16();
     let text = response.text().await?;
-    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
 }
 
 impl User {
@@ -105,7 +116,10 @@ impl User {
         let url = format!("{}/api/v1/auth/sign-up", server.url);
         let (status, answer) = send(&client, &url, &body).await.expect("answered");
         assert_eq!(status, 201, "{answer}");
-        let token = answer["session"]["access_token"].as_str().expect("a token").to_owned();
+        let token = answer["session"]["access_token"]
+            .as_str()
+            .expect("a token")
+            .to_owned();
         Self { client, token }
     }
 
@@ -122,7 +136,11 @@ impl User {
             .request(method, format!("{}/api/v1{path}", server.url))
             .bearer_auth(&self.token);
         if let Some(body) = body {
-            let kind = if body.starts_with('{') { "application/json" } else { "application/yaml" };
+            let kind = if body.starts_with('{') {
+                "application/json"
+            } else {
+                "application/yaml"
+            };
             request = request.header("content-type", kind).body(body.to_owned());
         }
         if let Some(key) = key {
@@ -132,14 +150,18 @@ impl User {
     }
 
     pub(crate) async fn get(&self, server: &Server, path: &str) -> Value {
-        let (status, answer) =
-            self.call(server, Method::GET, path, (None, None)).await.expect("answered");
+        let (status, answer) = self
+            .call(server, Method::GET, path, (None, None))
+            .await
+            .expect("answered");
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
 
     pub(crate) async fn deploy(&self, server: &Server, definition: &str) {
-        let sent = self.call(server, Method::POST, "/workflows", (Some(definition), None)).await;
+        let sent = self
+            .call(server, Method::POST, "/workflows", (Some(definition), None))
+            .await;
         let (status, answer) = sent.expect("answered");
         assert!(status == 201 || status == 200, "{answer}");
     }
