@@ -342,6 +342,12 @@ impl Handle {
         Ok(events)
     }
 
+    /// Tells whether the execution has ended and the reader has had its whole history.
+    async fn is_over(&self, scope: &Scope, id: ExecutionId, after: u64) -> Result<bool, Error> {
+        let row = self.fetch(scope, id).await?;
+        Ok(row.status.is_ended() && self.events(scope, id, after, 1).await?.is_empty())
+    }
+
     /// Tells whether the reader has had the closing row already.
     async fn is_closed(&self, scope: &Scope, id: ExecutionId, after: u64) -> Result<bool, Error> {
         let Some(before) = after.checked_sub(1) else {
@@ -399,6 +405,15 @@ impl Handle {
                     .await
                 {
                     Ok(rows) if rows.is_empty() => {
+                        // Whoever has had the closing row already gets nothing more.
+                        match state.handle.is_over(&state.scope, id, state.after).await {
+                            Ok(true) => return None,
+                            Ok(false) => {}
+                            Err(error) => {
+                                state.over = true;
+                                return Some((Err(error), state));
+                            }
+                        }
                         let core = &state.handle.core;
                         let look = core.now() + core.options.poll;
                         tokio::select! {
