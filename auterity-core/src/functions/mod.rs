@@ -83,7 +83,9 @@ impl Functions {
     /// a host that wants otherwise adds its own [`Http`] in its place.
     #[must_use]
     pub fn built_in() -> Self {
-        Self::none().with("echo", Echo).with("http", Http::default())
+        Self::none()
+            .with("echo", Echo)
+            .with("http", Http::default())
     }
 
     /// Adds a function, in place of any of the same name.

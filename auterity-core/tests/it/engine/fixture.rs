@@ -30,7 +30,10 @@ pub(crate) fn options() -> Options {
         poll: SignedDuration::from_millis(100),
         lease: SignedDuration::from_secs(2),
         park_after: SignedDuration::from_millis(20),
-        execution: auterity_core::interpreter::Limits { activations_max: 5_000, ..Default::default() },
+        execution: auterity_core::interpreter::Limits {
+            activations_max: 5_000,
+            ..Default::default()
+        },
         ..Options::default()
     }
 }
@@ -41,16 +44,26 @@ impl Fixture {
     }
 
     pub(crate) async fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let ports = Ports { clock, ..Ports::new(Arc::new(MemoryStore::new())) };
+        let ports = Ports {
+            clock,
+            ..Ports::new(Arc::new(MemoryStore::new()))
+        };
         Self::with(ports, options()).await
     }
 
     pub(crate) async fn with(ports: Ports, options: Options) -> Self {
         let store = Arc::clone(&ports.store);
         store.migrate().await.expect("the schema is made");
-        let engine = Engine::start(options, ports).await.expect("the engine starts");
+        let engine = Engine::start(options, ports)
+            .await
+            .expect("the engine starts");
         let handle = engine.handle();
-        Self { engine, handle, scope: scope(1), store }
+        Self {
+            engine,
+            handle,
+            scope: scope(1),
+            store,
+        }
     }
 
     /// Deploys `do` tasks under a name.
@@ -70,11 +83,19 @@ impl Fixture {
             input,
             ..StartRequest::default()
         };
-        self.handle.start(&self.scope, request).await.expect("it starts").id
+        self.handle
+            .start(&self.scope, request)
+            .await
+            .expect("it starts")
+            .id
     }
 
     pub(crate) async fn end(&self, id: ExecutionId) -> ExecutionRow {
-        let row = self.handle.wait(&self.scope, id, PATIENCE).await.expect("it is there");
+        let row = self
+            .handle
+            .wait(&self.scope, id, PATIENCE)
+            .await
+            .expect("it is there");
         assert!(row.status.is_ended(), "{id} did not end: {row:?}");
         row
     }
@@ -87,7 +108,10 @@ impl Fixture {
     }
 
     pub(crate) async fn events(&self, id: ExecutionId) -> Vec<EventRow> {
-        self.handle.events(&self.scope, id, 0, 1_000).await.expect("it has events")
+        self.handle
+            .events(&self.scope, id, 0, 1_000)
+            .await
+            .expect("it has events")
     }
 
     /// Waits until the execution's row is as wanted.
@@ -98,7 +122,11 @@ impl Fixture {
     ) -> ExecutionRow {
         let deadline = SystemClock.now() + PATIENCE;
         loop {
-            let view = self.handle.execution(&self.scope, id).await.expect("it answers");
+            let view = self
+                .handle
+                .execution(&self.scope, id)
+                .await
+                .expect("it answers");
             let row = view.expect("it is there").row;
             if wanted(&row) {
                 return row;
@@ -116,12 +144,17 @@ pub(crate) fn definition(name: &str, rest: &str) -> String {
 }
 
 pub(crate) fn output(row: &ExecutionRow) -> Value {
-    let text = row.output.as_deref().unwrap_or_else(|| panic!("no output: {row:?}"));
+    let text = row
+        .output
+        .as_deref()
+        .unwrap_or_else(|| panic!("no output: {row:?}"));
     serde_json::from_str(text).expect("output is JSON")
 }
 
 pub(crate) fn error(row: &ExecutionRow) -> Value {
-    let text = row.error.as_deref().unwrap_or_else(|| panic!("no error: {row:?}"));
+    let text = row
+        .error
+        .as_deref()
+        .unwrap_or_else(|| panic!("no error: {row:?}"));
     serde_json::from_str(text).expect("error is JSON")
 }
-

@@ -59,7 +59,11 @@ async fn all_waits_for_each_filter_and_a_repeated_event_counts_once() {
     .await;
     for (kind, event) in [("a", "1"), ("a", "1"), ("c", "2"), ("b", "3")] {
         let event = cloud_event(kind, event, &json!(kind));
-        fixture.handle.publish(&fixture.scope, &event).await.expect("published");
+        fixture
+            .handle
+            .publish(&fixture.scope, &event)
+            .await
+            .expect("published");
     }
     assert_eq!(output(&fixture.end(id).await), json!(["a", "b"]));
 }
@@ -85,18 +89,36 @@ async fn any_until_collects_while_the_condition_does_not_hold() {
     .await;
     for value in [1, 2, 0, 3] {
         let event = cloud_event("t", &value.to_string(), &json!({"value": value}));
-        fixture.handle.publish(&fixture.scope, &event).await.expect("published");
+        fixture
+            .handle
+            .publish(&fixture.scope, &event)
+            .await
+            .expect("published");
     }
-    assert_eq!(output(&fixture.end(id).await), json!([{"value": 4}, {"value": 6}]));
+    assert_eq!(
+        output(&fixture.end(id).await),
+        json!([{"value": 4}, {"value": 6}])
+    );
 }
 
 #[tokio::test]
 async fn emitted_event_reaches_another_execution_of_the_same_tenant_only() {
     let fixture = Fixture::new().await;
-    let id = parked(&fixture, "do:\n- l: { listen: { to: { one: { with: { type: ping } } } } }\n").await;
+    let id = parked(
+        &fixture,
+        "do:\n- l: { listen: { to: { one: { with: { type: ping } } } } }\n",
+    )
+    .await;
     let other = super::scope(2);
     let event = cloud_event("ping", "1", &json!("foreign"));
-    assert_eq!(fixture.handle.publish(&other, &event).await.expect("published"), 0);
+    assert_eq!(
+        fixture
+            .handle
+            .publish(&other, &event)
+            .await
+            .expect("published"),
+        0
+    );
     let emit = "do:
 - e: { emit: { event: { with: { source: 'https://me.example', type: ping, data: { n: 1 } } } } }
 ";
@@ -108,17 +130,30 @@ async fn emitted_event_reaches_another_execution_of_the_same_tenant_only() {
 #[tokio::test]
 async fn parent_waits_for_its_child_and_gets_output_or_error() {
     let fixture = Fixture::new().await;
-    fixture.deploy("child", "do:\n- w: { wait: { milliseconds: 60 } }\n- s: { set: { n: '${ .n * 2 }' } }\n").await;
+    fixture
+        .deploy(
+            "child",
+            "do:\n- w: { wait: { milliseconds: 60 } }\n- s: { set: { n: '${ .n * 2 }' } }\n",
+        )
+        .await;
     let parent = "do:
 - c: { run: { workflow: { namespace: test, name: child, version: '1.0.0', input: { n: 4 } } } }
 ";
-    assert_eq!(output(&fixture.complete(parent, json!({})).await), json!({"n": 8}));
+    assert_eq!(
+        output(&fixture.complete(parent, json!({})).await),
+        json!({"n": 8})
+    );
 }
 
 #[tokio::test]
 async fn failing_child_is_an_error_of_the_task_that_started_it() {
     let fixture = Fixture::new().await;
-    fixture.deploy("child", "do:\n- r: { raise: { error: { type: 'https://x.example/e', status: 409 } } }\n").await;
+    fixture
+        .deploy(
+            "child",
+            "do:\n- r: { raise: { error: { type: 'https://x.example/e', status: 409 } } }\n",
+        )
+        .await;
     let parent = "do:
 - t:
     try:
@@ -128,13 +163,18 @@ async fn failing_child_is_an_error_of_the_task_that_started_it() {
       - n: { set: { status: '${ $error.status }', at: '${ $error.instance }' } }
 ";
     let row = fixture.complete(parent, json!({})).await;
-    assert_eq!(output(&row), json!({"status": 409, "at": "/do/0/t/try/0/c"}));
+    assert_eq!(
+        output(&row),
+        json!({"status": 409, "at": "/do/0/t/try/0/c"})
+    );
 }
 
 #[tokio::test]
 async fn cancelled_execution_ends_and_takes_its_child_along() {
     let fixture = Fixture::new().await;
-    fixture.deploy("child", "do:\n- w: { wait: { days: 1 } }\n").await;
+    fixture
+        .deploy("child", "do:\n- w: { wait: { days: 1 } }\n")
+        .await;
     fixture
         .deploy(
             "subject",
@@ -143,17 +183,34 @@ async fn cancelled_execution_ends_and_takes_its_child_along() {
         .await;
     let id = fixture.start("subject", json!({})).await;
     fixture.until(id, |row| row.status == Status::Waiting).await;
-    fixture.handle.cancel(&fixture.scope, id, Some("enough".to_owned())).await.expect("asked");
+    fixture
+        .handle
+        .cancel(&fixture.scope, id, Some("enough".to_owned()))
+        .await
+        .expect("asked");
     assert_eq!(fixture.end(id).await.status, Status::Cancelled);
     let query = auterity_core::store::ExecutionQuery {
         workflow: Some(("test".to_owned(), "child".to_owned())),
         limit: 10,
         ..Default::default()
     };
-    let children = fixture.handle.executions(&fixture.scope, &query).await.expect("listed").items;
+    let children = fixture
+        .handle
+        .executions(&fixture.scope, &query)
+        .await
+        .expect("listed")
+        .items;
     assert_eq!(children.len(), 1);
-    let child = fixture.handle.wait(&fixture.scope, children[0].id, PATIENCE).await.expect("there");
+    let child = fixture
+        .handle
+        .wait(&fixture.scope, children[0].id, PATIENCE)
+        .await
+        .expect("there");
     assert_eq!(child.status, Status::Cancelled);
-    let again = fixture.handle.cancel(&fixture.scope, id, None).await.expect_err("it has ended");
+    let again = fixture
+        .handle
+        .cancel(&fixture.scope, id, None)
+        .await
+        .expect_err("it has ended");
     assert_eq!(again.kind(), auterity_core::ErrorKind::Conflict);
 }
