@@ -178,8 +178,8 @@ impl<'n> Fields<'n, '_> {
     }
 
     /// Takes a property that must be there, and goes on without it where it is not.
-    pub(crate) fn lenient<T: Part + Default>(&mut self, name: &'static str) -> Option<T> {
-        Some(self.required(name).unwrap_or_default())
+    pub(crate) fn lenient<T: Part + Default>(&mut self, name: &'static str) -> T {
+        self.required(name).unwrap_or_default()
     }
 
     /// Reports that a property is missing.
@@ -316,7 +316,8 @@ macro_rules! record {
     (@type $presence:ident $type:ty) => { $type };
     (@read $presence:ident $fields:ident $key:literal) => { $fields.$presence($key) };
     (@unwrap optional $field:ident) => { $field };
-    (@unwrap $presence:ident $field:ident) => { $field? };
+    (@unwrap lenient $field:ident) => { $field };
+    (@unwrap required $field:ident) => { $field? };
     (@write optional $object:ident $key:literal $value:expr) => {
         if let Some(value) = $value {
             $object.insert($key.to_owned(), $crate::definition::record::Part::write(value));

@@ -35,7 +35,7 @@ pub(crate) struct Task {
 pub(crate) enum TaskKind {
     Call(Call),
     Do(TaskList),
-    Emit(Emit),
+    Emit(Box<Emit>),
     For {
         each: For,
         condition: Option<String>,
@@ -43,10 +43,10 @@ pub(crate) enum TaskKind {
     },
     Fork(Fork),
     Listen {
-        listen: Listen,
-        foreach: Option<SubscriptionIterator>,
+        listen: Box<Listen>,
+        foreach: Option<Box<SubscriptionIterator>>,
     },
-    Raise(Raise),
+    Raise(Box<Raise>),
     Run(Run),
     Set(ObjectOrText),
     Switch(Vec<Named<Case>>),
@@ -189,7 +189,7 @@ impl Part for Task {
             "run" => fields.optional("run").map(TaskKind::Run),
             "set" => take_set(node, &mut fields),
             "switch" => fields.optional("switch").map(TaskKind::Switch),
-            "try" => take_try(&mut fields),
+            "try" => Some(take_try(&mut fields)),
             "wait" => fields.optional("wait").map(TaskKind::Wait),
             _ => fields.optional("do").map(TaskKind::Do),
         };
@@ -303,7 +303,7 @@ fn report_no_kind(node: &Node, fields: &mut Fields<'_, '_>) {
 fn take_for(fields: &mut Fields<'_, '_>) -> Option<TaskKind> {
     let each = fields.optional("for");
     let condition = fields.optional("while");
-    let tasks = fields.lenient("do")?;
+    let tasks = fields.lenient("do");
     Some(TaskKind::For {
         each: each?,
         condition,
@@ -333,8 +333,8 @@ fn take_set(node: &Node, fields: &mut Fields<'_, '_>) -> Option<TaskKind> {
     Some(TaskKind::Set(set))
 }
 
-fn take_try(fields: &mut Fields<'_, '_>) -> Option<TaskKind> {
-    let tasks = fields.lenient("try")?;
+fn take_try(fields: &mut Fields<'_, '_>) -> TaskKind {
+    let tasks = fields.lenient("try");
     let catch = fields.required("catch");
     let nothing = Catch {
         errors: None,
@@ -346,7 +346,7 @@ fn take_try(fields: &mut Fields<'_, '_>) -> Option<TaskKind> {
         rest: Closed,
     };
     let catch = Box::new(catch.unwrap_or(nothing));
-    Some(TaskKind::Try { tasks, catch })
+    TaskKind::Try { tasks, catch }
 }
 
 impl TaskKind {

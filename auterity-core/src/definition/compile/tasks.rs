@@ -73,14 +73,16 @@ impl Compiler<'_> {
                 branches: self.branches(&fork.branches, &at("fork/branches")),
                 compete: fork.compete.unwrap_or(false),
             }),
-            TaskKind::Listen { listen, foreach } => self.listen(listen, foreach.as_ref(), pointer),
+            TaskKind::Listen { listen, foreach } => {
+                self.listen(listen, foreach.as_deref(), pointer)
+            }
             TaskKind::Raise(raise) => {
                 let template = self.error(&raise.error, &at("raise/error"))?;
                 Some(program::TaskKind::Raise(template))
             }
             TaskKind::Run(run) => self.process(run, &at("run")),
             TaskKind::Set(set) => self.set(set, &at("set")),
-            TaskKind::Switch(cases) => self.switch(cases, names, &at("switch")),
+            TaskKind::Switch(cases) => Some(self.switch(cases, names, &at("switch"))),
             TaskKind::Try { tasks, catch } => {
                 let body = self.list(tasks, &at("try"));
                 let catch = self.catch(catch, &at("catch"));
@@ -173,7 +175,7 @@ impl Compiler<'_> {
         cases: &[Named<task::Case>],
         names: Option<&Names<'_>>,
         pointer: &str,
-    ) -> Option<program::TaskKind> {
+    ) -> program::TaskKind {
         if cases.is_empty() {
             self.empty_list(pointer, "the switch has no case");
         }
@@ -211,7 +213,7 @@ impl Compiler<'_> {
                 });
             }
         }
-        Some(program::TaskKind::Switch(compiled))
+        program::TaskKind::Switch(compiled)
     }
 
     fn catch(&mut self, catch: &Catch, pointer: &str) -> program::Catch {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
@@ -118,7 +119,13 @@ impl Builder<'_> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => self.document(span),
             Event::Alias(anchor) => self.alias(anchor, span),
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag, span),
+            Event::Scalar(text, style, anchor, tag) => self.scalar(
+                &text,
+                style == ScalarStyle::Plain,
+                anchor,
+                tag.as_deref(),
+                span,
+            ),
             Event::SequenceStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), "seq", span);
                 self.open(anchor, span, Content::List(Vec::new()))
@@ -154,15 +161,14 @@ impl Builder<'_> {
     fn scalar(
         &mut self,
         text: &str,
-        style: ScalarStyle,
+        plain: bool,
         anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
+        tag: Option<&Tag>,
         span: Span,
     ) -> Result<(), Stop> {
         self.count(1, span)?;
-        let expects_key = matches!(self.top_key(), Some(None));
-        let plain = style == ScalarStyle::Plain;
-        let value = match tag.as_deref() {
+        let expects_key = self.expects_key();
+        let value = match tag {
             None if expects_key && (!plain || !text.is_empty()) => {
                 Ok(NodeValue::Text(text.to_owned()))
             }
@@ -182,8 +188,8 @@ impl Builder<'_> {
             self.report("merge_key", span, message, hint);
         }
         // An absent value has no place of its own; the key is what a person sees.
-        let span = match self.top_key() {
-            Some(Some((_, key_span))) if span.start == span.end => *key_span,
+        let span = match self.waiting_key() {
+            Some(key_span) if span.start == span.end => key_span,
             _ => span,
         };
         let node = Node { value, span };
@@ -197,7 +203,7 @@ impl Builder<'_> {
         }
         let nodes_before = self.nodes;
         self.count(1, span)?;
-        if matches!(self.top_key(), Some(None)) {
+        if self.expects_key() {
             return self.bad_key(span);
         }
         self.stack.push(Frame {
@@ -369,11 +375,20 @@ impl Builder<'_> {
         });
     }
 
-    /// Gives the waiting key of the innermost object: `Some(None)` when a key comes next.
-    fn top_key(&self) -> Option<Option<&(String, Span)>> {
+    /// Tells whether the innermost open thing is an object that takes a key next.
+    fn expects_key(&self) -> bool {
+        let content = self.stack.last().map(|frame| &frame.content);
+        matches!(content, Some(Content::Object { key: None, .. }))
+    }
+
+    /// Gives the place of the key whose value comes next.
+    fn waiting_key(&self) -> Option<Span> {
         match &self.stack.last()?.content {
-            Content::Object { key, .. } => Some(key.as_ref()),
-            Content::List(_) => None,
+            Content::Object {
+                key: Some((_, span)),
+                ..
+            } => Some(*span),
+            _ => None,
         }
     }
 
@@ -474,7 +489,8 @@ fn join_surrogates(text: &str) -> Joined<'_> {
         let mut taken = character.len_utf8();
         if character == '\\' {
             if let Some(code) = surrogate_pair(rest) {
-                output.push_str(&format!("\\U{code:08X}"));
+                let written = write!(output, "\\U{code:08X}");
+                debug_assert!(written.is_ok(), "writing to a string cannot fail");
                 joined.shifts.push(count);
                 count += LONG_ESCAPE;
                 rest = rest.get(SURROGATE_PAIR..).unwrap_or_default();

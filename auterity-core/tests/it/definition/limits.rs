@@ -1,5 +1,7 @@
 //! Hostile and odd texts: refused within their limits, or read as they are meant.
 
+use std::fmt::Write;
+
 use auterity_core::definition::{CompileOptions, Limits, Mistake, compile, parse};
 use serde_json::{Value, json};
 
@@ -28,10 +30,7 @@ fn set(data: &str) -> String {
 
 /// Gives what a set task sets.
 fn read(data: &str) -> Value {
-    let text = set(data);
-    let definition = parse(&text, &Limits::default()).unwrap_or_else(|mistakes| {
-        panic!("{mistakes:?} in {text}");
-    });
+    let definition = parse(&set(data), &Limits::default()).expect("a good definition");
     definition
         .to_value()
         .pointer("/do/0/a/set/x")
@@ -39,13 +38,17 @@ fn read(data: &str) -> Value {
         .expect("the value")
 }
 
+fn lines(count: usize, line: fn(usize) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn each_limit_is_named_and_held() {
     let limits = Limits::default();
-    let many = |count: usize| -> String {
-        (0..count)
-            .map(|index| format!("  - t{index}: {{ set: {{ x: 1 }} }}\n"))
-            .collect()
+    let many = |count: usize| {
+        lines(count, |index| {
+            format!("  - t{index}: {{ set: {{ x: 1 }}, then: no }}")
+        })
     };
     let small = |change: fn(&mut Limits)| {
         let mut limits = Limits::default();
@@ -77,12 +80,9 @@ fn each_limit_is_named_and_held() {
     assert_eq!(code(&expression, &both), "expressions_too_long");
     let key = format!("{{ ? {} : 1 }}", "k".repeat(2_000));
     assert_eq!(code(&set(&key), &limits), "key_too_long");
-    let jumps: String = (0..50)
-        .map(|index| format!("  - t{index}: {{ set: {{ x: 1 }}, then: no }}\n"))
-        .collect();
     assert_eq!(
         code(
-            &format!("{HEADER}do:\n{jumps}"),
+            &format!("{HEADER}do:\n{}", many(50)),
             &small(|limits| limits.mistakes_max = 10)
         ),
         "unknown_jump_target"
@@ -94,15 +94,14 @@ fn alias_bombs_are_refused() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let before = format!("*a{}", level - 1);
-        text.push_str(&format!(
-            "a{level}: &a{level} [{}]\n",
-            vec![before; 9].join(", ")
-        ));
+        let members = vec![before; 9].join(", ");
+        writeln!(text, "a{level}: &a{level} [{members}]").expect("a string takes all");
     }
     assert_eq!(code(&text, &Limits::default()), "too_many_values");
     let mut deep = String::from("a0: &a0 [x]\n");
     for level in 1..80 {
-        deep.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+        let before = level - 1;
+        writeln!(deep, "a{level}: &a{level} [*a{before}]").expect("a string takes all");
     }
     assert_eq!(code(&deep, &Limits::default()), "nested_too_deeply");
 }
@@ -129,10 +128,8 @@ fn hostile_texts_end_soon() {
         "a\n".repeat(size / 2),
         "\t".repeat(size),
         "x".repeat(size),
-        (0..100_000).map(|key| format!("{key}: {key}\n")).collect(),
-        (0..50_000)
-            .map(|key| format!("{0}: 1\n{0}: 2\n", key % 25_000))
-            .collect(),
+        lines(100_000, |key| format!("{key}: {key}")),
+        lines(50_000, |key| format!("{}: 1", key % 25_000)),
         format!("{HEADER}do: [{}]", "{},".repeat(200_000)),
     ];
     for text in texts {
@@ -181,20 +178,13 @@ fn json_is_read_in_every_layout() {
         "do": [{ "a": { "set": { "x": [1, -2.5, 1e300, true, null, {}, [], "a: b # c"] } } }],
     });
     let compact = value.to_string();
-    let escaped: String = compact
-        .chars()
-        .map(|c| {
-            let mut units = [0; 2];
-            match c {
-                c if c.is_ascii() => c.to_string(),
-                c => c
-                    .encode_utf16(&mut units)
-                    .iter()
-                    .map(|unit| format!("\\u{unit:04x}"))
-                    .collect(),
-            }
-        })
-        .collect();
+    let mut escaped = String::new();
+    for unit in compact.encode_utf16() {
+        match char::from_u32(u32::from(unit)).filter(char::is_ascii) {
+            Some(character) => escaped.push(character),
+            None => write!(escaped, "\\u{unit:04x}").expect("a string takes all"),
+        }
+    }
     let pretty = format!("{value:#}");
     let tabs = pretty.replace("  ", "\t");
     let windows = pretty.replace('\n', "\r\n");

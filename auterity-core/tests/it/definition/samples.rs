@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use gherkin::{Feature, GherkinEnv};
-
 /// A definition's text and where it comes from.
 pub(super) struct Sample {
     pub(super) name: String,
@@ -12,30 +10,12 @@ pub(super) struct Sample {
 
 /// Gives the definitions of the standard's kit; none where it is not at hand.
 pub(super) fn kit() -> Vec<Sample> {
-    let Some(folder) = std::env::var_os("AUTERITY_CONFORMANCE_DIR") else {
-        println!(
-            "SKIPPED: AUTERITY_CONFORMANCE_DIR is not set, so the kit's definitions are not read"
-        );
-        return Vec::new();
+    let scenarios = crate::kit::scenarios().unwrap_or_default();
+    let sample = |scenario: crate::kit::feature::Scenario| Sample {
+        name: format!("{}: {}", scenario.file, scenario.name),
+        text: scenario.definition,
     };
-    let mut samples = Vec::new();
-    for path in files(Path::new(&folder), "feature") {
-        let feature = Feature::parse_path(&path, GherkinEnv::default()).expect("a feature");
-        for scenario in feature.scenarios {
-            for step in scenario.steps {
-                if !step.value.contains("a workflow with definition") {
-                    continue;
-                }
-                let text = step.docstring.expect("a definition");
-                samples.push(Sample {
-                    name: format!("{}: {}", path.display(), scenario.name),
-                    text: text.trim_start().trim_start_matches("yaml\n").to_owned(),
-                });
-            }
-        }
-    }
-    assert!(!samples.is_empty(), "the kit has definitions");
-    samples
+    scenarios.into_iter().map(sample).collect()
 }
 
 /// Gives our own definitions, which have every construct that can be executed.
