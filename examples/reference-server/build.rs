@@ -3,6 +3,10 @@
 //! Without Node the server still builds: it then serves one page that says how to get the UI.
 //! `AUTERITY_WEB` overrides: `skip` (that page), `require` (fail instead), or the folder of a
 //! ready build.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo tells a build script everything through the environment"
+)]
 
 use std::{
     env,
