@@ -104,11 +104,7 @@ do:
 #[tokio::test]
 async fn wait_of_ninety_days_leaves_memory_and_comes_back_when_due() {
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-<<<<<<< HEAD
     let fixture = Fixture::with_clock(Arc::<ManualClock>::clone(&clock)).await;
-=======
-    let fixture = Fixture::with_clock(clock.clone()).await;
->>>>>>> definition
     fixture
         .deploy(
             "subject",
