@@ -102,20 +102,25 @@ pub(super) fn term<'s>(given: Term<&'s str>, around: &mut Around<'s>) -> Term<&'
         }
         Term::Path(inner, path) => {
             let inner = boxed(inner);
-            let mut index = |index: Term<&'s str>| match index {
-                Term::Num(_) | Term::Str(None, _) if !interpolates(&index) => index,
-                index => after(CALL, term(index, around)),
-            };
-            let part = |(part, opt)| {
-                let part = match part {
-                    Part::Index(place) => Part::Index(index(place)),
-                    Part::Range(from, to) => Part::Range(from.map(&mut index), to.map(&mut index)),
-                };
-                (part, opt)
-            };
-            Term::Path(inner, Path(path.0.into_iter().map(part).collect()))
+            Term::Path(inner, places(path, around))
         }
     }
+}
+
+/// Guards the places of a path.
+fn places<'s>(path: Path<Term<&'s str>>, around: &mut Around<'s>) -> Path<Term<&'s str>> {
+    let mut index = |index: Term<&'s str>| match index {
+        Term::Num(_) | Term::Str(None, _) if !interpolates(&index) => index,
+        index => after(CALL, term(index, around)),
+    };
+    let part = |(part, opt)| {
+        let part = match part {
+            Part::Index(place) => Part::Index(index(place)),
+            Part::Range(from, to) => Part::Range(from.map(&mut index), to.map(&mut index)),
+        };
+        (part, opt)
+    };
+    Path(path.0.into_iter().map(part).collect())
 }
 
 /// Guards `a, b, c, …`, balanced so that a long list is not a deep term.

@@ -212,14 +212,18 @@ impl<'s> Names<'s> {
             }
             Term::Path(inner, path) => {
                 self.term(inner);
-                for (part, _) in &path.0 {
-                    match part {
-                        Part::Index(index) => self.term(index),
-                        Part::Range(from, to) => {
-                            self.terms(from);
-                            self.terms(to);
-                        }
-                    }
+                self.path(path);
+            }
+        }
+    }
+
+    fn path(&mut self, path: &jaq_core::path::Path<Term<&'s str>>) {
+        for (part, _) in &path.0 {
+            match part {
+                Part::Index(index) => self.term(index),
+                Part::Range(from, to) => {
+                    self.terms(from);
+                    self.terms(to);
                 }
             }
         }

@@ -1,5 +1,9 @@
 //! Integration tests of the crate.
-#![expect(clippy::panic, reason = "helpers of tests fail by panic")]
+#![expect(
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "helpers of tests fail by panic, and tables may be long"
+)]
 
 mod definition;
 mod engine;
