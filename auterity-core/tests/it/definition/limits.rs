@@ -45,17 +45,14 @@ fn lines(count: usize, line: fn(usize) -> String) -> String {
 #[test]
 fn each_limit_is_named_and_held() {
     let limits = Limits::default();
-    let many = |count: usize| {
-        lines(count, |index| {
-            format!("  - t{index}: {{ set: {{ x: 1 }}, then: no }}")
-        })
-    };
+    let many =
+        |count: usize, line: fn(usize) -> String| format!("{HEADER}do:\n{}\n", lines(count, line));
     let small = |change: fn(&mut Limits)| {
         let mut limits = Limits::default();
         change(&mut limits);
         limits
     };
-    let tasks = format!("{HEADER}do:\n{}", many(20));
+    let tasks = many(20, |index| format!("  - t{index}: {{ wait: PT1S }}"));
     assert_eq!(
         code(&"x".repeat(10 * 1024 * 1024), &limits),
         "text_too_long"
@@ -82,7 +79,9 @@ fn each_limit_is_named_and_held() {
     assert_eq!(code(&set(&key), &limits), "key_too_long");
     assert_eq!(
         code(
-            &format!("{HEADER}do:\n{}", many(50)),
+            &many(50, |index| format!(
+                "  - t{index}: {{ wait: PT1S, then: no }}"
+            )),
             &small(|limits| limits.mistakes_max = 10)
         ),
         "unknown_jump_target"
