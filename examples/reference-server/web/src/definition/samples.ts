@@ -1,8 +1,10 @@
 import sample from './sample.yaml?raw';
 
-/** A definition that works on every server, offline: it calls only the built-in `echo`. */
+/**
+ * A definition that works on every server, offline: it calls only the built-in `echo`. Its name
+ * is none of the demo's samples, which a tenant may have already.
+ */
 export const SAMPLE = sample;
-export const SAMPLE_ADDRESS = { namespace: 'finance', name: 'invoice-approval' };
 
 /** What a new definition starts from. */
 export const BLANK = `document:
