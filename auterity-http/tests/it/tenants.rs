@@ -58,9 +58,9 @@ async fn foreign_workflows_look_like_unknown_ones() {
             let call = fixture.call(method.clone(), &path).by(&eve);
             call.json(&json!({})).send()
         };
-        let (one, other) = (ask("listen").await, ask("nothing").await);
+        let (one, other) = (ask("listen").await, ask("absent").await);
         one.problem(404, "not_found");
-        assert_eq!(plain(&one, "listen"), plain(&other, "nothing"), "{method} {tail}");
+        assert_eq!(plain(&one, "listen"), plain(&other, "absent"), "{method} {tail}");
     }
     fixture.deploy(&eve, LISTEN).await;
     let list = fixture.get("/api/v1/workflows").by(&ada).send().await;

@@ -76,7 +76,7 @@ async fn mistakes_come_together_with_their_places() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;
     let broken = ECHO
-        .replace("      set:\n        said: ${ .count }", "      set:\n        said: ${ .count +\n      then: nowhere");
+        .replace("      set:\n        said: ${ .count }", "      set:\n        said: ${ .count + }\n      then: nowhere");
     let deploy = fixture.post("/api/v1/workflows").by(&ada).yaml(&broken).send().await;
     let problem = deploy.problem(422, "definition_invalid");
     let errors = problem["errors"].as_array().unwrap();
