@@ -35,6 +35,25 @@ fn routes_are_known() {
         })
         .collect();
     expect![[r#"
+        token GET    /auth/me
+        open  POST   /auth/refresh
+        open  POST   /auth/sign-in
+        open  POST   /auth/sign-out
+        open  POST   /auth/sign-up
+        token POST   /events
+        token GET    /executions
+        token GET    /executions/{id}
+        token POST   /executions/{id}/cancel
+        token GET    /executions/{id}/events
+        token GET    /stream
+        token GET    /workflows
+        token POST   /workflows
+        token POST   /workflows/validate
+        token DELETE /workflows/{namespace}/{name}
+        token GET    /workflows/{namespace}/{name}
+        token POST   /workflows/{namespace}/{name}/executions
+        token GET    /workflows/{namespace}/{name}/versions
+        token GET    /workflows/{namespace}/{name}/versions/{version}
     "#]]
     .assert_eq(&lines);
 }
