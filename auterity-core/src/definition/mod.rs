@@ -16,6 +16,7 @@ mod identity;
 mod limits;
 mod mistake;
 mod parse;
+mod parts;
 mod process;
 mod program;
 mod read;

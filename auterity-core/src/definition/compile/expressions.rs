@@ -193,7 +193,8 @@ impl Compiler<'_> {
         let place = Place::Inside(error.offset);
         let message = format!("bad expression: {}", error.message);
         let mut finding = Finding::new("bad_expression", pointer, place, message);
-        finding.hint = error.hint;
+        let general = "expressions are jq: a field is .name, a text is in double quotes";
+        finding.hint = Some(error.hint.unwrap_or_else(|| general.to_owned()));
         self.report(finding);
     }
 

@@ -1,14 +1,13 @@
 //! From the parser's events to the tree, within limits.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
 use super::node::{Entry, Node, NodeValue};
 use super::scalar::{self, Refusal};
 use super::source::{Source, Span};
+use super::surrogates::Joined;
 use crate::definition::limits::Limits;
 use crate::definition::mistake::{Mistake, pointer_push};
 
@@ -18,11 +17,11 @@ pub(crate) fn build(
     source: &Source<'_>,
     limits: &Limits,
 ) -> (Option<Node>, Vec<Mistake>) {
-    let joined = join_surrogates(text);
+    let joined = Joined::new(text);
     let mut builder = Builder {
         source,
         limits,
-        shifts: &joined.shifts,
+        joined: &joined,
         stack: Vec::new(),
         root: None,
         anchors: HashMap::new(),
@@ -44,7 +43,7 @@ pub(crate) fn build(
 struct Builder<'s> {
     source: &'s Source<'s>,
     limits: &'s Limits,
-    shifts: &'s [usize],
+    joined: &'s Joined<'s>,
     stack: Vec<Frame>,
     root: Option<Node>,
     anchors: HashMap<usize, Anchored>,
@@ -91,7 +90,7 @@ impl Builder<'_> {
             let result = match next {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
-                    let at = self.index(error.marker().index());
+                    let at = self.joined.original(error.marker().index());
                     let span = Span { start: at, end: at };
                     let message = format!("not valid YAML or JSON: {}", error.info());
                     let hint = if error.info().starts_with("mapping values are not allowed") {
@@ -112,8 +111,8 @@ impl Builder<'_> {
 
     fn event(&mut self, event: Event<'_>, span: EventSpan) -> Result<(), Stop> {
         let span = Span {
-            start: self.index(span.start.index()),
-            end: self.index(span.end.index()),
+            start: self.joined.original(span.start.index()),
+            end: self.joined.original(span.end.index()),
         };
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
@@ -435,18 +434,6 @@ impl Builder<'_> {
         }
         pointer
     }
-
-    /// Gives the place in the original text of a place in the joined one.
-    fn index(&self, index: usize) -> usize {
-        let mut shift = 0;
-        for at in self.shifts {
-            if index <= *at {
-                break;
-            }
-            shift += SURROGATE_PAIR - LONG_ESCAPE;
-        }
-        index + shift
-    }
 }
 
 /// Tells whether the tag is a lone `!`, which makes a scalar a text.
@@ -455,68 +442,4 @@ fn is_unspecific(tag: &Tag) -> bool {
         (tag.handle.as_str(), tag.suffix.as_str()),
         ("!", "") | ("", "!")
     )
-}
-
-const SURROGATE_PAIR: usize = "\\ud83d\\ude00".len();
-const LONG_ESCAPE: usize = "\\U0001F600".len();
-
-/// A text without surrogate pairs, and where they were, in characters.
-struct Joined<'t> {
-    text: Cow<'t, str>,
-    shifts: Vec<usize>,
-}
-
-/// Rewrites JSON's `\ud83d\ude00` as YAML's `\U0001F600`, which is one character too.
-///
-/// YAML has no surrogate pairs, and JSON has no other way to escape such a
-/// character. Only a text that starts like JSON is touched.
-fn join_surrogates(text: &str) -> Joined<'_> {
-    let mut joined = Joined {
-        text: Cow::Borrowed(text),
-        shifts: Vec::new(),
-    };
-    let is_json = text
-        .trim_start_matches('\u{feff}')
-        .trim_start()
-        .starts_with(['{', '[']);
-    if !is_json || !text.contains("\\u") {
-        return joined;
-    }
-    let mut output = String::with_capacity(text.len());
-    let mut count = 0;
-    let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        let mut taken = character.len_utf8();
-        if character == '\\' {
-            if let Some(code) = surrogate_pair(rest) {
-                let written = write!(output, "\\U{code:08X}");
-                debug_assert!(written.is_ok(), "writing to a string cannot fail");
-                joined.shifts.push(count);
-                count += LONG_ESCAPE;
-                rest = rest.get(SURROGATE_PAIR..).unwrap_or_default();
-                continue;
-            }
-            taken += rest
-                .get(1..)
-                .and_then(|rest| rest.chars().next())
-                .map_or(0, char::len_utf8);
-        }
-        let piece = rest.get(..taken).unwrap_or(rest);
-        output.push_str(piece);
-        count += piece.chars().count();
-        rest = rest.get(taken..).unwrap_or_default();
-    }
-    joined.text = Cow::Owned(output);
-    joined
-}
-
-/// Reads an escaped surrogate pair at the start of the text.
-fn surrogate_pair(text: &str) -> Option<u32> {
-    let unit = |from: usize| -> Option<u32> {
-        let hex = text.get(from..from + 6)?.strip_prefix("\\u")?;
-        u32::from_str_radix(hex, 16).ok()
-    };
-    let (high, low) = (unit(0)?, unit(6)?);
-    let is_pair = (0xD800..0xDC00).contains(&high) && (0xDC00..0xE000).contains(&low);
-    is_pair.then(|| 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 }

@@ -4,6 +4,7 @@ mod build;
 mod node;
 mod scalar;
 mod source;
+mod surrogates;
 
 pub(crate) use build::build;
 pub(crate) use node::{Entry, Node, NodeValue};
