@@ -17,3 +17,8 @@ pub use error::{Error, ErrorKind, Violation};
 pub use ids::{ExecutionId, InboxId, ParseIdError, SessionId, TenantId, UserId, WorkerId};
 pub use routines::Routines;
 pub use scope::{Actor, Scope};
+
+/// The front page's example is compiled and executed with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

@@ -36,6 +36,18 @@ pub struct StartRequest {
     pub priority: i32,
 }
 
+impl StartRequest {
+    /// Names the highest version of a workflow, with no input and no options.
+    #[must_use]
+    pub fn of(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
 /// What a start gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
