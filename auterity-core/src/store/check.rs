@@ -12,9 +12,6 @@ pub const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// value: these are parts of index keys, which databases bound.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// Rows that a list gives at most, whatever was asked for.
-pub(crate) const LIST_MAX: u32 = 1000;
-
 /// Gives the reason why an entry cannot be taken, for each entry of a batch.
 pub(crate) fn batch(fenced: bool, entries: &[Entry]) -> Vec<Option<String>> {
     let mut seen = HashSet::with_capacity(entries.len());
@@ -69,12 +66,15 @@ pub(crate) fn event_type_key(subscription: &Subscription) -> Option<&str> {
         .filter(|word| word.len() <= NAME_BYTES_MAX && !word.as_bytes().contains(&0))
 }
 
-/// Gives what an execution waits for as databases take it; it is for people only.
-pub(crate) fn waiting_for(words: &str) -> String {
+/// Gives words that are for people only as databases take them.
+pub(crate) fn without_nulls(words: &str) -> String {
     words.replace('\0', "\u{fffd}")
 }
 
 fn check_entry(fenced: bool, entry: &Entry) -> Result<(), String> {
+    if !fenced && entry.start.is_none() {
+        return Err("only a worker with a lease appends to an execution".to_owned());
+    }
     check_start(entry)?;
     check_events(entry)?;
     if let Some(snapshot) = &entry.snapshot {

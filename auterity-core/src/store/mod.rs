@@ -113,8 +113,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// that hangs on it: starts, snapshots, subscriptions, queue state, ends,
     /// messages to other executions.
     ///
-    /// A batch holds at most one entry per execution. With a fence, the whole batch
-    /// is refused when the worker has lost its lease; the check conflicts with
+    /// A batch holds at most one entry per execution; without a fence it only starts
+    /// executions. With a fence, the whole batch is refused when the worker has lost its lease; the check conflicts with
     /// take-over, so no take-over can commit in between. Outcomes come in the order
     /// of the entries; a bad entry never harms its neighbours.
     ///

@@ -286,7 +286,7 @@ impl Store for MemoryStore {
             let of_workflow = newest(&state, scope).filter(|row| {
                 row.workflow.namespace == workflow.namespace && row.workflow.name == workflow.name
             });
-            found.extend(of_workflow.take(each_max.min(check::LIST_MAX) as usize));
+            found.extend(of_workflow.take(each_max as usize));
         }
         Ok(found)
     }
@@ -304,8 +304,7 @@ impl Store for MemoryStore {
             return Ok(Vec::new());
         };
         let rows = execution.journal.iter().filter(|row| after < row.sequence);
-        let limit = limit.min(check::LIST_MAX) as usize;
-        Ok(rows.take(limit).cloned().collect())
+        Ok(rows.take(limit as usize).cloned().collect())
     }
 
     async fn wake_send(&self) -> Result<(), Error> {
@@ -352,7 +351,7 @@ fn newest<'a>(state: &'a State, scope: &Scope) -> impl Iterator<Item = Execution
 }
 
 fn page<T>(found: impl Iterator<Item = T>, limit: u32) -> Page<T> {
-    let limit = limit.min(check::LIST_MAX) as usize;
+    let limit = limit as usize;
     let mut items: Vec<T> = found.take(limit + 1).collect();
     let more = limit < items.len();
     items.truncate(limit);

@@ -366,7 +366,7 @@ impl Execution {
     pub(super) fn row(&self, id: ExecutionId, whole: bool) -> ExecutionRow {
         let ended = self.ended.as_ref();
         let waiting_for = match &self.place {
-            Place::Parked { waiting_for, .. } => waiting_for.as_deref().map(check::waiting_for),
+            Place::Parked { waiting_for, .. } => waiting_for.as_deref().map(check::without_nulls),
             _ => None,
         };
         ExecutionRow {
@@ -401,13 +401,12 @@ impl Execution {
     }
 
     fn next_place(&self, worker: Option<WorkerId>, entry: &Entry) -> Place {
-        let last = entry.events.last().map(|event| event.at);
         let before = match &self.place {
             Place::Ready { due } | Place::Owned { due, .. } => Some(*due),
             Place::Parked { due, .. } => *due,
             Place::Gone => None,
         };
-        let due = before.or(last).unwrap_or(self.start.at);
+        let due = before.unwrap_or(self.start.at);
         match (&entry.next, worker) {
             (Next::Owned, Some(worker)) => Place::Owned { worker, due },
             (Next::Owned, None) | (Next::Queued, _) => Place::Ready { due },

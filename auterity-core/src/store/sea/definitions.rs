@@ -1,14 +1,19 @@
 //! Definitions: put, fetch, list.
 
-use sea_orm::{ConnectionTrait, Statement, Value};
+use sea_orm::{ConnectionTrait, DatabaseBackend, QueryResult, Statement, Value};
 
-use super::rows::{definition, get, hash, micros, time, version_key, workflow};
+use super::rows::{definition, get, hash, micros, time, workflow};
 use super::{SeaStore, read_error};
-use crate::definition::ProgramHash;
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::store::precedence::precedence;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Page,
+    check,
 };
-use crate::{Error, Scope, TenantId};
+use crate::{Error, ErrorKind, Scope, TenantId};
+
+/// How often a version is put again when others change it at the same time.
+const PUT_ROUNDS_MAX: u32 = 5;
 
 const COLUMNS: &str = "namespace, name, version, hash, title, summary, body, created_at";
 
@@ -18,56 +23,79 @@ impl SeaStore {
         scope: &Scope,
         row: DefinitionRow,
     ) -> Result<DefinitionPut, Error> {
-        // A deleted version may come back, but only as it was: executions may be
-        // pinned to it.
-        let text = "INSERT INTO definition (tenant, namespace, name, version, version_key, hash,
-                                            title, summary, body, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT (tenant, namespace, name, version) DO UPDATE SET deleted = false
-                WHERE definition.deleted AND definition.hash = excluded.hash
-             RETURNING 1 AS put";
-        let version = row.workflow.version;
-        let key = version_key(&version);
-        let names = (row.workflow.namespace, row.workflow.name);
-        let values: Vec<Value> = vec![
-            scope.tenant().as_uuid().into(),
-            names.0.clone().into(),
-            names.1.clone().into(),
-            version.clone().into(),
-            key.into(),
-            row.hash.as_bytes().to_vec().into(),
-            row.title.into(),
-            row.summary.into(),
-            row.text.to_string().into(),
-            micros(row.created_at).into(),
-        ];
-        if self.write_one(text, values).await? {
-            return Ok(DefinitionPut::Created);
+        check::definition(&row)?;
+        // Three single statements; what another process does between them at worst
+        // makes none of them decide, so they are tried again.
+        for _ in 0..PUT_ROUNDS_MAX {
+            if self.insert_definition(scope, &row).await? {
+                return Ok(DefinitionPut::Created);
+            }
+            let text = "SELECT hash FROM definition
+                 WHERE tenant = $1 AND namespace = $2 AND name = $3 AND version = $4 AND NOT deleted";
+            let mut key = key(scope, &row.workflow.namespace, &row.workflow.name);
+            key.push(row.workflow.version.clone().into());
+            let found = self.on_writer(text, key.clone()).await?;
+            if let Some(found) = found {
+                return Ok(if hash(&found, "hash")? == row.hash {
+                    DefinitionPut::Same
+                } else {
+                    DefinitionPut::Conflict
+                });
+            }
+            // It was there once, with this text, and was deleted.
+            let text = "UPDATE definition SET deleted = false, created_at = $6
+                 WHERE tenant = $1 AND namespace = $2 AND name = $3 AND version = $4 AND hash = $5
+                    AND deleted AND NOT EXISTS (
+                        SELECT 1 FROM definition AS other
+                        WHERE other.tenant = $1 AND other.namespace = $2 AND other.name = $3
+                            AND other.version = $4 AND NOT other.deleted)
+                 RETURNING 1 AS done";
+            key.push(row.hash.as_bytes().to_vec().into());
+            key.push(micros(row.created_at).into());
+            if self.on_writer(text, key).await?.is_some() {
+                return Ok(DefinitionPut::Created);
+            }
         }
-        let same = "SELECT hash FROM definition
-             WHERE tenant = $1 AND namespace = $2 AND name = $3 AND version = $4";
-        let values: Vec<Value> = vec![
-            scope.tenant().as_uuid().into(),
-            names.0.into(),
-            names.1.into(),
-            version.into(),
-        ];
-        let known = self.one(same, values).await?;
-        let known = known.map(|known| hash(&known, "hash")).transpose()?;
-        Ok(if known == Some(row.hash) {
-            DefinitionPut::Same
-        } else {
-            DefinitionPut::Conflict
-        })
+        let message = "the workflow is being changed by others all the time; try again";
+        Err(Error::new(ErrorKind::Unavailable, message))
     }
 
-    /// Executes a writing statement; tells whether it gave a row.
-    async fn write_one(&self, text: &str, values: Vec<Value>) -> Result<bool, Error> {
+    async fn insert_definition(&self, scope: &Scope, row: &DefinitionRow) -> Result<bool, Error> {
+        let text = "INSERT INTO definition (tenant, namespace, name, version, version_key, hash,
+                                            title, summary, search, body, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT DO NOTHING RETURNING 1 AS done";
+        let WorkflowRef {
+            namespace,
+            name,
+            version,
+        } = &row.workflow;
+        let title = row.title.as_deref().unwrap_or_default();
+        let search = [namespace.as_str(), name, title].join("\n").to_lowercase();
+        let mut values = key(scope, namespace, name);
+        values.extend([
+            version.clone().into(),
+            precedence(version).into(),
+            row.hash.as_bytes().to_vec().into(),
+            row.title.clone().into(),
+            row.summary.clone().into(),
+            search.into(),
+            row.text.to_string().into(),
+            micros(row.created_at).into(),
+        ]);
+        Ok(self.on_writer(text, values).await?.is_some())
+    }
+
+    /// Executes a statement where writes go; gives its first row.
+    async fn on_writer(
+        &self,
+        text: &str,
+        values: Vec<Value>,
+    ) -> Result<Option<QueryResult>, Error> {
         let backend = self.read.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, text, values);
         let row = self.write.query_one_raw(statement).await;
-        row.map(|row| row.is_some())
-            .map_err(|error| read_error(&error))
+        row.map_err(|error| read_error(&error))
     }
 
     pub(super) async fn fetch_definition(
@@ -77,18 +105,17 @@ impl SeaStore {
         name: &str,
         version: Option<&str>,
     ) -> Result<Option<DefinitionRow>, Error> {
+        let (choice, value) = match version {
+            Some(version) => ("version = $4", version),
+            None => ("'' = $4", ""),
+        };
         let text = format!(
             "SELECT {COLUMNS} FROM definition
-             WHERE tenant = $1 AND namespace = $2 AND name = $3 AND NOT deleted
-                AND ($4 = '' OR version = $4)
+             WHERE tenant = $1 AND namespace = $2 AND name = $3 AND NOT deleted AND {choice}
              ORDER BY version_key DESC LIMIT 1"
         );
-        let values: Vec<Value> = vec![
-            scope.tenant().as_uuid().into(),
-            namespace.into(),
-            name.into(),
-            version.unwrap_or_default().into(),
-        ];
+        let mut values = key(scope, namespace, name);
+        values.push(value.into());
         self.one(&text, values)
             .await?
             .map(|row| definition(&row))
@@ -114,18 +141,23 @@ impl SeaStore {
         scope: &Scope,
         query: &DefinitionQuery,
     ) -> Result<Page<DefinitionSummary>, Error> {
-        let text = "SELECT namespace, name, version, title, summary, created_at
-             FROM (SELECT namespace, name, version, title, summary, created_at,
+        let contains = match self.read.get_database_backend() {
+            DatabaseBackend::Postgres => "strpos",
+            _ => "instr",
+        };
+        let text = format!(
+            "SELECT namespace, name, version, title, summary, created_at
+             FROM (SELECT namespace, name, version, title, summary, created_at, search,
                           row_number() OVER (PARTITION BY namespace, name
                                              ORDER BY version_key DESC) AS place
-                   FROM definition WHERE tenant = $1 AND NOT deleted) AS newest
+                   FROM definition WHERE tenant = $1 AND NOT deleted) AS highest
              WHERE place = 1
                 AND (namespace > $2 OR (namespace = $2 AND name > $3))
-                AND ($4 = '' OR lower(namespace || ' ' || name || ' ' || coalesce(title, ''))
-                                LIKE $4 ESCAPE '\\')
-             ORDER BY namespace, name LIMIT $5";
+                AND ('' = $4 OR {contains}(search, $4) > 0)
+             ORDER BY namespace, name LIMIT $5"
+        );
         let (namespace, name) = query.after.clone().unwrap_or_default();
-        let wanted = query.text.as_deref().map(pattern).unwrap_or_default();
+        let wanted = query.text.as_deref().unwrap_or_default().to_lowercase();
         let values: Vec<Value> = vec![
             scope.tenant().as_uuid().into(),
             namespace.into(),
@@ -133,7 +165,7 @@ impl SeaStore {
             wanted.into(),
             (i64::from(query.limit) + 1).into(),
         ];
-        let rows = self.all(text, values).await?;
+        let rows = self.all(&text, values).await?;
         let more = (query.limit as usize) < rows.len();
         let items = rows.iter().take(query.limit as usize).map(|row| {
             Ok(DefinitionSummary {
@@ -158,12 +190,7 @@ impl SeaStore {
         let text = "SELECT version, hash, created_at FROM definition
              WHERE tenant = $1 AND namespace = $2 AND name = $3 AND NOT deleted
              ORDER BY version_key DESC";
-        let values: Vec<Value> = vec![
-            scope.tenant().as_uuid().into(),
-            namespace.into(),
-            name.into(),
-        ];
-        let rows = self.all(text, values).await?;
+        let rows = self.all(text, key(scope, namespace, name)).await?;
         rows.iter()
             .map(|row| {
                 Ok(DefinitionVersion {
@@ -183,24 +210,16 @@ impl SeaStore {
     ) -> Result<bool, Error> {
         let text = "UPDATE definition SET deleted = true
              WHERE tenant = $1 AND namespace = $2 AND name = $3 AND NOT deleted RETURNING 1 AS gone";
-        let values: Vec<Value> = vec![
-            scope.tenant().as_uuid().into(),
-            namespace.into(),
-            name.into(),
-        ];
-        self.write_one(text, values).await
+        let gone = self.on_writer(text, key(scope, namespace, name)).await?;
+        Ok(gone.is_some())
     }
 }
 
-/// A text to be contained, as a LIKE pattern.
-fn pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for letter in text.to_lowercase().chars() {
-        if matches!(letter, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(letter);
-    }
-    pattern.push('%');
-    pattern
+/// The values for the places `$1` to `$3` that name a workflow.
+fn key(scope: &Scope, namespace: &str, name: &str) -> Vec<Value> {
+    vec![
+        scope.tenant().as_uuid().into(),
+        namespace.into(),
+        name.into(),
+    ]
 }

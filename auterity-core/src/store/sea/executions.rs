@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use sea_orm::{DatabaseBackend, QueryResult, Value};
+use sea_orm::{QueryResult, Value};
 
 use super::SeaStore;
 use super::rows::{
@@ -12,17 +12,22 @@ use super::rows::{
 };
 use crate::definition::WorkflowRef;
 use crate::store::{
-    EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Subscription,
+    EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Status,
+    Subscription,
 };
 use crate::{Error, ExecutionId, Scope, TenantId};
 
 /// Ids that one statement names at most: below SQLite's and PostgreSQL's limits.
 const IDS_MAX: usize = 500;
 
+/// Columns without payloads. Where an active execution stands is in its queue row.
 const LIGHT: &str = "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
-    e.started_at, e.ended_at, e.parent, e.attributes, q.state, q.waiting_for";
+    e.started_at, e.ended_at, e.parent, e.attributes,
+    CASE WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready THEN 'pending' ELSE 'waiting' END
+        AS state,
+    CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
 
-const JOINED: &str = "FROM execution e LEFT JOIN queue q ON q.execution = e.id";
+const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
 
 impl SeaStore {
     pub(super) async fn fetch_execution(
@@ -31,7 +36,8 @@ impl SeaStore {
         id: ExecutionId,
     ) -> Result<Option<ExecutionRow>, Error> {
         let text = format!(
-            "SELECT {LIGHT}, e.input, e.output, e.error {JOINED} WHERE e.id = $1 AND e.tenant = $2"
+            "SELECT {LIGHT}, e.input, e.output, e.error FROM execution e LEFT {QUEUED}
+             WHERE e.id = $1 AND e.tenant = $2"
         );
         let values: Vec<Value> = vec![id.as_uuid().into(), scope.tenant().as_uuid().into()];
         self.one(&text, values)
@@ -45,34 +51,27 @@ impl SeaStore {
         scope: &Scope,
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error> {
-        let mut filter = Filter::new(scope);
+        let mut filter = Filter::new(scope, query);
         if let Some((namespace, name)) = &query.workflow {
             filter.and("e.namespace = ", namespace.clone().into());
             filter.and("e.name = ", name.clone().into());
         }
-        match query.status {
-            Some(status) if status.is_ended() => filter.and("e.status = ", status.as_str().into()),
-            Some(status) => {
-                filter.text.push_str(" AND e.status = 'active'");
-                filter.and("q.state = ", status.as_str().into());
-            }
-            None => {}
-        }
         if let Some(after) = query.started_after {
             filter.and("e.started_at > ", micros(after).into());
-        }
-        for (name, value) in &query.attributes {
-            filter.attribute(self.read.get_database_backend(), name, value);
         }
         if let Some((at, id)) = query.before {
             filter.before(micros(at), id);
         }
         let limit = filter.place((i64::from(query.limit) + 1).into());
-        let text = format!(
-            "SELECT {LIGHT} {JOINED} WHERE {} ORDER BY e.started_at DESC, e.id DESC LIMIT {limit}",
-            filter.text
-        );
-        let rows = self.all(&text, filter.values).await?;
+        let Filter {
+            from,
+            text,
+            order,
+            values,
+        } = filter;
+        let text =
+            format!("SELECT {LIGHT} FROM {from} WHERE {text} ORDER BY {order} LIMIT {limit}");
+        let rows = self.all(&text, values).await?;
         let more = (query.limit as usize) < rows.len();
         let items = rows
             .iter()
@@ -100,7 +99,7 @@ impl SeaStore {
                 values.push(workflow.name.clone().into());
                 let (namespace, name) = (values.len() - 1, values.len());
                 parts.push(format!(
-                    "SELECT * FROM (SELECT {LIGHT} {JOINED}
+                    "SELECT * FROM (SELECT {LIGHT} FROM execution e LEFT {QUEUED}
                      WHERE e.tenant = $1 AND e.namespace = ${namespace} AND e.name = ${name}
                      ORDER BY e.started_at DESC, e.id DESC LIMIT $2) AS w{name}"
                 ));
@@ -136,10 +135,10 @@ impl SeaStore {
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
         let text = "SELECT tenant, execution, effect, filter, event_type, condition
-             FROM subscription WHERE tenant = $1 AND event_type = $2
+             FROM subscription WHERE tenant = $1 AND event_key = $2
              UNION ALL
              SELECT tenant, execution, effect, filter, event_type, condition
-             FROM subscription WHERE tenant = $1 AND event_type IS NULL";
+             FROM subscription WHERE tenant = $1 AND event_key IS NULL";
         let values: Vec<Value> = vec![whose.as_uuid().into(), event_type.into()];
         self.all(text, values)
             .await?
@@ -153,49 +152,75 @@ impl SeaStore {
         ids: &[ExecutionId],
     ) -> Result<Vec<InboxMessage>, Error> {
         let text = "SELECT id, execution, tenant, kind, effect, payload, at FROM inbox
-             WHERE NOT consumed AND execution IN (#) ORDER BY at, id";
+             WHERE NOT consumed AND execution IN (#) ORDER BY at, place";
         self.by_ids(text, ids).await?.iter().map(message).collect()
     }
 
     pub(super) async fn load_executions(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
-        let heads = "SELECT e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.parent,
+        let heads = format!(
+            "SELECT e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.parent,
                 e.parent_effect, e.started_at
-             FROM execution e JOIN queue q ON q.execution = e.id WHERE e.id IN (#)";
+             FROM execution e {QUEUED} WHERE e.id IN (#)"
+        );
         let mut found: HashMap<ExecutionId, Loaded> = HashMap::new();
-        for row in self.by_ids(heads, ids).await? {
+        for row in self.by_ids(&heads, ids).await? {
             let loaded = head(&row)?;
             found.insert(loaded.execution, loaded);
         }
         let snapshots = "SELECT execution, sequence, format, state, checksum FROM snapshot
              WHERE execution IN (#)";
         for row in self.by_ids(snapshots, ids).await? {
-            if let Some(loaded) = found.get_mut(&execution(&row, "execution")?) {
+            let id = execution(&row, "execution")?;
+            if let Some(loaded) = found.get_mut(&id) {
                 loaded.snapshot = snapshot(&row)?;
-            }
-        }
-        // The rows before a snapshot are left out unless it could not be read.
-        let tails = "SELECT j.execution, j.sequence, j.at, j.kind, j.payload, j.records
-             FROM journal j LEFT JOIN snapshot s ON s.execution = j.execution
-             WHERE j.execution IN (#) AND j.sequence > coalesce(s.sequence, 0)
-             ORDER BY j.execution, j.sequence";
-        let whole = "SELECT execution, sequence, at, kind, payload, records FROM journal
-             WHERE execution IN (#) ORDER BY execution, sequence";
-        let (with, without): (Vec<ExecutionId>, Vec<ExecutionId>) = found
-            .keys()
-            .partition(|id| found.get(id).is_some_and(|it| it.snapshot.is_some()));
-        for (text, some) in [(tails, with), (whole, without)] {
-            for row in self.by_ids(text, &some).await? {
-                if let Some(loaded) = found.get_mut(&execution(&row, "execution")?) {
-                    loaded.tail.push(event(&row)?);
+                if loaded.snapshot.is_none() {
+                    tracing::warn!(execution = %id, "a snapshot is damaged, using the journal");
                 }
             }
         }
+        self.load_tails(&mut found).await?;
         for message in self.fetch_inbox(ids).await? {
             if let Some(loaded) = found.get_mut(&message.execution) {
                 loaded.inbox.push(message);
             }
         }
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Adds the events after each snapshot that was read, or all. The snapshot in the
+    /// database may be newer by now, so its own number does not say where to begin.
+    async fn load_tails(&self, found: &mut HashMap<ExecutionId, Loaded>) -> Result<(), Error> {
+        let wanted: Vec<(ExecutionId, u64)> = found
+            .values()
+            .map(|loaded| {
+                let snapshot = loaded.snapshot.as_ref();
+                let after = snapshot.map_or(0, |snapshot| snapshot.sequence);
+                (loaded.execution, after)
+            })
+            .collect();
+        for some in wanted.chunks(IDS_MAX) {
+            let mut places = Vec::with_capacity(some.len());
+            let mut values: Vec<Value> = Vec::with_capacity(some.len() * 2);
+            for (id, after) in some {
+                values.push(id.as_uuid().into());
+                values.push(number(*after).into());
+                places.push(format!("(${}, ${})", values.len() - 1, values.len()));
+            }
+            let text = format!(
+                "WITH wanted (execution, after) AS (VALUES {})
+                 SELECT j.execution, j.sequence, j.at, j.kind, j.payload, j.records
+                 FROM wanted JOIN journal j
+                    ON j.execution = wanted.execution AND j.sequence > wanted.after
+                 ORDER BY j.execution, j.sequence",
+                places.join(", ")
+            );
+            for row in self.all(&text, values).await? {
+                if let Some(loaded) = found.get_mut(&execution(&row, "execution")?) {
+                    loaded.tail.push(event(&row)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Executes a read for many ids; `#` in the text stands for their list.
@@ -234,18 +259,52 @@ fn head(row: &QueryResult) -> Result<Loaded, Error> {
     })
 }
 
-/// A condition under construction: fixed text with values in numbered places.
+/// A selection under construction: fixed text with values in numbered places.
 struct Filter {
+    from: String,
     text: String,
+    order: &'static str,
     values: Vec<Value>,
 }
 
 impl Filter {
-    fn new(scope: &Scope) -> Self {
-        Self {
+    /// Begins with what decides where to look first: an attribute if one is given,
+    /// the queue for a status that only its rows have, else all of the tenant.
+    fn new(scope: &Scope, query: &ExecutionQuery) -> Self {
+        let active = query.status.filter(|status| !status.is_ended());
+        let mut filter = Self {
+            from: format!(
+                "execution e {} {QUEUED}",
+                if active.is_some() { "" } else { "LEFT" }
+            ),
             text: "e.tenant = $1".to_owned(),
+            order: "e.started_at DESC, e.id DESC",
             values: vec![scope.tenant().as_uuid().into()],
+        };
+        for (index, (name, value)) in query.attributes.iter().enumerate() {
+            let (name, value) = (
+                filter.place(name.clone().into()),
+                filter.place(value.clone().into()),
+            );
+            // Writing into a text cannot fail.
+            let _written = write!(
+                filter.from,
+                " JOIN attribute a{index} ON a{index}.tenant = $1 AND a{index}.name = {name}
+                    AND a{index}.value = {value} AND a{index}.started_at = e.started_at
+                    AND a{index}.execution = e.id"
+            )
+            .is_ok();
+            // The same times and ids, but in the order of the attribute's index.
+            filter.order = "a0.started_at DESC, a0.execution DESC";
         }
+        match query.status {
+            Some(status) if status.is_ended() => filter.and("e.status = ", status.as_str().into()),
+            Some(Status::Running) => filter.text.push_str(" AND q.owner IS NOT NULL"),
+            Some(Status::Pending) => filter.text.push_str(" AND q.ready"),
+            Some(_) => filter.text.push_str(" AND NOT q.ready AND q.owner IS NULL"),
+            None => {}
+        }
+        filter
     }
 
     fn place(&mut self, value: Value) -> String {
@@ -255,27 +314,15 @@ impl Filter {
 
     fn and(&mut self, condition: &'static str, value: Value) {
         let place = self.place(value);
-        // Writing into a text cannot fail.
         let _written = write!(self.text, " AND {condition}{place}").is_ok();
-    }
-
-    fn attribute(&mut self, backend: DatabaseBackend, name: &str, value: &str) {
-        let (name, value) = (name.to_owned(), value.to_owned());
-        let condition = if backend == DatabaseBackend::Postgres {
-            let (name, value) = (self.place(name.into()), self.place(value.into()));
-            format!("(e.attributes::jsonb ->> {name}) = {value}")
-        } else {
-            let (name, value) = (self.place(name.into()), self.place(value.into()));
-            format!(
-                "EXISTS (SELECT 1 FROM json_each(e.attributes) AS a
-                         WHERE a.key = {name} AND a.value = {value})"
-            )
-        };
-        let _written = write!(self.text, " AND {condition}").is_ok();
     }
 
     fn before(&mut self, at: i64, id: ExecutionId) {
         let (at, id) = (self.place(at.into()), self.place(id.as_uuid().into()));
-        let _written = write!(self.text, " AND (e.started_at, e.id) < ({at}, {id})").is_ok();
+        let columns = match self.order.starts_with('a') {
+            true => "a0.started_at, a0.execution",
+            false => "e.started_at, e.id",
+        };
+        let _written = write!(self.text, " AND ({columns}) < ({at}, {id})").is_ok();
     }
 }

@@ -8,3 +8,17 @@ pub(super) const SQLITE: &[&str] = &[include_str!("migration/sqlite_0001.sql")];
 
 /// Where the versions that were executed are noted.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY)";
+
+/// Gives the place of the first text that is still to be executed.
+pub(super) fn next(version: i64, known: usize) -> Result<usize, sqlx::Error> {
+    match usize::try_from(version) {
+        Ok(done) if done <= known => Ok(done),
+        _ => {
+            let message = format!(
+                "the database has schema version {version}, this program knows {known}; \
+                 use a newer program"
+            );
+            Err(sqlx::Error::Configuration(message.into()))
+        }
+    }
+}

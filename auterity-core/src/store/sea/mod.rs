@@ -131,7 +131,7 @@ impl SeaStore {
         match &*self.hot {
             Hot::Sqlite(hot) => {
                 self.read.get_sqlite_connection_pool().close().await;
-                hot.writer.close().await;
+                hot.close().await;
             }
             Hot::Postgres(hot) => hot.close().await,
         }

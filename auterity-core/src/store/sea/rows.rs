@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{QueryResult, TryGetable};
-use semver::Version;
 use sha2::{Digest, Sha256};
 use sqlx::types::Uuid;
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::interpreter::Event;
 use crate::store::{
-    DefinitionRow, EventRow, ExecutionRow, InboxMessage, MessageKind, Snapshot, Status,
+    DefinitionRow, EventRow, ExecutionRow, InboxMessage, MessageKind, Snapshot, Start, Status,
     Subscription,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
@@ -24,33 +23,25 @@ pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A text whose order is the order of semantic versions (precedence of semver 2.0).
-pub(super) fn version_key(version: &str) -> String {
-    let Ok(version) = Version::parse(version) else {
-        return format!("0{version}");
-    };
-    let mut key = format!(
-        "1{:020}.{:020}.{:020}",
-        version.major, version.minor, version.patch
-    );
-    if version.pre.is_empty() {
-        key.push('~');
-        return key;
-    }
-    for part in version.pre.split('.') {
-        match part.parse::<u64>() {
-            Ok(number) => key.extend([".0", &format!("{number:020}")]),
-            Err(_) => key.extend([".1", part]),
-        }
-    }
-    key
+/// Gives what is kept beside a snapshot to see whether it is what was written: the
+/// first eight bytes of a SHA-256.
+pub(super) fn checksum(snapshot: &Snapshot) -> i64 {
+    let mut digest = Sha256::new();
+    digest.update(snapshot.sequence.to_be_bytes());
+    digest.update(snapshot.format.to_be_bytes());
+    digest.update(snapshot.state.as_bytes());
+    let mut first = [0_u8; 8];
+    first.copy_from_slice(&digest.finalize()[..8]);
+    i64::from_be_bytes(first)
 }
 
-pub(super) fn checksum(text: &str) -> i64 {
-    let digest = Sha256::digest(text.as_bytes());
-    let mut first = [0_u8; 8];
-    first.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(first)
+/// Gives the attributes as one JSON object, if there are any.
+pub(super) fn attributes(start: &Start) -> Option<String> {
+    if start.attributes.is_empty() {
+        return None;
+    }
+    // A map of texts can always be written.
+    serde_json::to_string(&start.attributes).ok()
 }
 
 fn corrupt(what: &str) -> Error {
@@ -132,16 +123,13 @@ pub(super) fn event(row: &QueryResult) -> Result<EventRow, Error> {
 
 /// Reads a snapshot, unless it is not what was written.
 pub(super) fn snapshot(row: &QueryResult) -> Result<Option<Snapshot>, Error> {
-    let state = text(row, "state")?;
-    if checksum(&state) != get::<i64>(row, "checksum")? {
-        return Ok(None);
-    }
-    let format = u16::try_from(get::<i32>(row, "format")?).map_err(|_| corrupt("format"))?;
-    Ok(Some(Snapshot {
+    let snapshot = Snapshot {
         sequence: sequence(row)?,
-        format,
-        state,
-    }))
+        format: u16::try_from(get::<i32>(row, "format")?).map_err(|_| corrupt("format"))?,
+        state: text(row, "state")?,
+    };
+    let sound = checksum(&snapshot) == get::<i64>(row, "checksum")?;
+    Ok(sound.then_some(snapshot))
 }
 
 pub(super) fn message(row: &QueryResult) -> Result<InboxMessage, Error> {
@@ -162,7 +150,7 @@ pub(super) fn subscription(row: &QueryResult) -> Result<Subscription, Error> {
         tenant: tenant(row)?,
         execution: execution(row, "execution")?,
         effect: effect(row, "effect")?.ok_or_else(|| corrupt("effect"))?,
-        filter: u32::try_from(get::<i32>(row, "filter")?).map_err(|_| corrupt("filter"))?,
+        filter: u32::try_from(get::<i64>(row, "filter")?).map_err(|_| corrupt("filter"))?,
         event_type: get(row, "event_type")?,
         condition: text(row, "condition")?,
     })
@@ -209,26 +197,4 @@ pub(super) fn execution_row(row: &QueryResult, payloads: bool) -> Result<Executi
         parent: parent.map(ExecutionId::from_uuid),
         attributes,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn version_keys_sort_as_semantic_versions() {
-        let ordered = [
-            "0.9.0",
-            "1.0.0-alpha",
-            "1.0.0-alpha.1",
-            "1.0.0-alpha.2",
-            "1.0.0-alpha.10",
-            "1.0.0-beta",
-            "1.0.0",
-            "1.9.0",
-            "1.10.0",
-        ];
-        let keys: Vec<String> = ordered.iter().map(|version| version_key(version)).collect();
-        assert!(keys.is_sorted(), "{keys:#?}");
-    }
 }

@@ -1,20 +1,27 @@
 -- The engine's tables. Times are microseconds since 1970 in UTC; payloads are JSON
--- text that the server never parses.
+-- text that the server never parses. Names sort by their bytes in every database.
 
 CREATE TABLE definition (
     tenant uuid NOT NULL,
-    namespace text NOT NULL,
-    name text NOT NULL,
-    version text NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    -- Sorts by semantic version precedence.
     version_key text COLLATE "C" NOT NULL,
     hash bytea NOT NULL,
     title text,
     summary text,
+    -- Namespace, name and title in lower case.
+    search text NOT NULL,
     body text NOT NULL,
     created_at bigint NOT NULL,
     deleted boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (tenant, namespace, name, version)
+    -- The hash is part of the key because a deleted version may come back with
+    -- another text while executions are still pinned to the first.
+    PRIMARY KEY (tenant, namespace, name, version, hash)
 );
+CREATE UNIQUE INDEX definition_version ON definition (tenant, namespace, name, version)
+    WHERE NOT deleted;
 CREATE INDEX definition_hash ON definition (tenant, hash);
 
 -- One row per execution: inserted at its start, updated in place at its end. No
@@ -22,16 +29,17 @@ CREATE INDEX definition_hash ON definition (tenant, hash);
 CREATE TABLE execution (
     id uuid PRIMARY KEY,
     tenant uuid NOT NULL,
-    namespace text NOT NULL,
-    name text NOT NULL,
-    version text NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
     program bytea NOT NULL,
     input text NOT NULL,
     parent uuid,
     parent_effect bigint,
-    idempotency_key text,
+    idempotency_key text COLLATE "C",
     attributes text,
     started_at bigint NOT NULL,
+    -- 'active' until the end: where an active one stands is in its queue row.
     status text NOT NULL DEFAULT 'active',
     output text,
     error text,
@@ -42,24 +50,38 @@ CREATE INDEX execution_workflow ON execution (tenant, namespace, name, started_a
 CREATE UNIQUE INDEX execution_key ON execution (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
--- Only executions that have not ended: narrow and hot.
-CREATE TABLE queue (
-    execution uuid PRIMARY KEY,
+-- For search only; the execution's own row has its attributes as one text.
+CREATE TABLE attribute (
     tenant uuid NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    started_at bigint NOT NULL,
+    execution uuid NOT NULL,
+    PRIMARY KEY (tenant, name, value, started_at, execution)
+);
+
+-- Only executions that have not ended: narrow and hot. A row has an owner, or is
+-- ready to be claimed, or is parked.
+CREATE TABLE queue (
+    tenant uuid NOT NULL,
+    execution uuid NOT NULL,
     owner uuid,
+    ready boolean NOT NULL,
     due_at bigint,
     priority integer NOT NULL,
-    state text NOT NULL,
-    waiting_for text
+    waiting_for text,
+    PRIMARY KEY (tenant, execution)
 ) WITH (fillfactor = 70);
-CREATE INDEX queue_due ON queue (priority DESC, due_at)
-    WHERE owner IS NULL AND due_at IS NOT NULL;
+CREATE INDEX queue_ready ON queue (priority DESC, due_at) WHERE ready;
+-- Apart from the ready ones, so that a claim never walks over timers of the future.
+CREATE INDEX queue_timer ON queue (due_at)
+    WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE journal (
+    tenant uuid NOT NULL,
     execution uuid NOT NULL,
     sequence bigint NOT NULL,
-    tenant uuid NOT NULL,
     at bigint NOT NULL,
     kind text NOT NULL,
     payload text NOT NULL,
@@ -76,20 +98,24 @@ CREATE TABLE snapshot (
 ) WITH (fillfactor = 70);
 
 CREATE TABLE subscription (
+    tenant uuid NOT NULL,
     execution uuid NOT NULL,
     effect bigint NOT NULL,
-    filter integer NOT NULL,
-    tenant uuid NOT NULL,
+    filter bigint NOT NULL,
     event_type text,
+    -- The event type, unless it cannot be an index key.
+    event_key text COLLATE "C",
     condition text NOT NULL,
     PRIMARY KEY (execution, effect, filter)
 );
-CREATE INDEX subscription_type ON subscription (tenant, event_type);
+CREATE INDEX subscription_type ON subscription (tenant, event_key);
 
 CREATE TABLE inbox (
     id uuid PRIMARY KEY,
-    execution uuid NOT NULL,
+    -- Keeps messages of the same time in the order in which they were put.
+    place bigint GENERATED ALWAYS AS IDENTITY,
     tenant uuid NOT NULL,
+    execution uuid NOT NULL,
     kind text NOT NULL,
     effect bigint,
     payload text NOT NULL,
@@ -99,179 +125,293 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_execution ON inbox (execution, consumed);
 
 CREATE TABLE worker (
-    id uuid PRIMARY KEY,
-    name text NOT NULL UNIQUE,
+    name text COLLATE "C" PRIMARY KEY,
+    id uuid NOT NULL,
     epoch bigint NOT NULL,
-    lease_until bigint NOT NULL
+    -- Absent once the life has ended.
+    lease_until bigint,
+    -- Makes id and epoch key columns, so that a take-over conflicts with FOR KEY SHARE
+    -- while a renewed lease does not.
+    UNIQUE (name, id, epoch)
 );
 
 CREATE FUNCTION clock_micros() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;
 
--- Puts messages and makes parked receivers due. Locks the queue rows first, in one
+-- Puts messages and makes parked receivers ready. Locks the queue rows first, in one
 -- order, so that a receiver that parks at the same moment sees the message or is seen.
 CREATE FUNCTION inbox_put(
-    m_id uuid[], m_execution uuid[], m_tenant uuid[], m_kind text[], m_effect bigint[],
+    m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
     m_payload text[], m_at bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM 1 FROM queue WHERE execution = ANY (m_execution) ORDER BY execution FOR UPDATE;
-    INSERT INTO inbox (id, execution, tenant, kind, effect, payload, at)
-    SELECT m.* FROM unnest(m_id, m_execution, m_tenant, m_kind, m_effect, m_payload, m_at)
-        AS m (id, execution, tenant, kind, effect, payload, at)
-    JOIN queue ON queue.execution = m.execution AND queue.tenant = m.tenant
-    ON CONFLICT (id) DO NOTHING;
-    UPDATE queue SET due_at = 0
-    WHERE execution = ANY (m_execution) AND owner IS NULL AND due_at IS DISTINCT FROM 0
-        AND EXISTS (SELECT 1 FROM inbox
-                    WHERE inbox.execution = queue.execution AND NOT consumed);
+    PERFORM 1 FROM queue q
+    WHERE (q.tenant, q.execution) IN (SELECT * FROM unnest(m_tenant, m_execution))
+    ORDER BY q.tenant, q.execution FOR UPDATE;
+    WITH added AS (
+        INSERT INTO inbox (id, tenant, execution, kind, effect, payload, at)
+        SELECT m.id, m.tenant, m.execution, m.kind, m.effect, m.payload, m.at
+        FROM unnest(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at)
+            WITH ORDINALITY AS m (id, tenant, execution, kind, effect, payload, at, place)
+        JOIN queue q ON q.tenant = m.tenant AND q.execution = m.execution
+        ORDER BY m.place
+        ON CONFLICT (id) DO NOTHING
+        RETURNING tenant, execution, at
+    ), woken AS (
+        SELECT tenant, execution, min(at) AS at FROM added GROUP BY tenant, execution
+    )
+    UPDATE queue q SET ready = true, due_at = least(q.due_at, woken.at)
+    FROM woken
+    WHERE q.tenant = woken.tenant AND q.execution = woken.execution
+        AND q.owner IS NULL AND NOT q.ready;
 END
 $$;
 
--- Writes one journal batch. Anything wrong with any entry fails the whole call; the
--- caller then finds the culprit by halving.
+-- Writes one journal batch and gives the entries that were left out: their
+-- execution is not the worker's, or they were recorded before. Letters: s starts,
+-- a appends to executions that are there, j journal, p puts back into the queue,
+-- d ends, n snapshots, u subscribes, x unsubscribes, c consumed, t attributes,
+-- m messages (m_from: the entry that they are part of).
+--
+-- Whether an event is in the journal already is looked up only if the caller is
+-- careful: an owner repeats itself only after a lost connection, and then the
+-- journal's key makes the call fail as a whole.
 CREATE FUNCTION journal_append(
-    w_id uuid, w_epoch bigint,
-    s_execution uuid[], s_tenant uuid[], s_namespace text[], s_name text[], s_version text[],
+    careful boolean, w_name text, w_id uuid, w_epoch bigint,
+    s_tenant uuid[], s_execution uuid[], s_namespace text[], s_name text[], s_version text[],
     s_program bytea[], s_input text[], s_parent uuid[], s_parent_effect bigint[],
-    s_key text[], s_attributes text[], s_priority integer[], s_at bigint[], s_owned boolean[],
-    j_execution uuid[], j_sequence bigint[], j_tenant uuid[], j_at bigint[], j_kind text[],
+    s_key text[], s_attributes text[], s_at bigint[], s_status text[], s_output text[],
+    s_error text[], s_ended_at bigint[],
+    s_priority integer[], s_owned boolean[], s_ready boolean[], s_due bigint[], s_waiting text[],
+    t_execution uuid[], t_tenant uuid[], t_name text[], t_value text[], t_at bigint[],
+    a_tenant uuid[], a_execution uuid[], a_sequence bigint[],
+    j_tenant uuid[], j_execution uuid[], j_sequence bigint[], j_at bigint[], j_kind text[],
     j_payload text[], j_records text[],
-    p_execution uuid[], p_due bigint[], p_waiting text[],
-    d_execution uuid[], d_status text[], d_output text[], d_error text[], d_at bigint[],
-    n_execution uuid[], n_sequence bigint[], n_format integer[], n_state text[], n_checksum bigint[],
-    u_execution uuid[], u_effect bigint[], u_filter integer[], u_tenant uuid[], u_type text[],
-    u_condition text[],
+    p_tenant uuid[], p_execution uuid[], p_ready boolean[], p_due bigint[], p_waiting text[],
+    d_tenant uuid[], d_execution uuid[], d_status text[], d_output text[], d_error text[],
+    d_at bigint[],
+    n_execution uuid[], n_sequence bigint[], n_format integer[], n_state text[],
+    n_checksum bigint[],
+    u_tenant uuid[], u_execution uuid[], u_effect bigint[], u_filter bigint[], u_type text[],
+    u_key text[], u_condition text[],
     x_execution uuid[], x_effect bigint[],
-    c_id uuid[],
-    m_id uuid[], m_execution uuid[], m_tenant uuid[], m_kind text[], m_effect bigint[],
-    m_payload text[], m_at bigint[]
-) RETURNS void LANGUAGE plpgsql AS $$
+    c_execution uuid[], c_id uuid[],
+    m_from uuid[], m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[],
+    m_effect bigint[], m_payload text[], m_at bigint[]
+) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
-    changed bigint;
+    skipped uuid[] := '{}';
+    repeated uuid[];
+    ended uuid[];
 BEGIN
-    IF w_id IS NOT NULL THEN
-        -- Conflicts with take-over, which deletes the row.
-        PERFORM 1 FROM worker WHERE id = w_id AND epoch = w_epoch FOR SHARE;
+    IF w_name IS NOT NULL THEN
+        -- Conflicts with take-over, which raises the epoch.
+        PERFORM 1 FROM worker WHERE name = w_name AND id = w_id AND epoch = w_epoch
+        FOR KEY SHARE;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the worker has lost its lease' USING ERRCODE = 'AU001';
         END IF;
     END IF;
-    IF cardinality(s_execution) > 0 THEN
-        INSERT INTO execution (id, tenant, namespace, name, version, program, input, parent,
-                               parent_effect, idempotency_key, attributes, started_at)
-        SELECT * FROM unnest(s_execution, s_tenant, s_namespace, s_name, s_version, s_program,
-                             s_input, s_parent, s_parent_effect, s_key, s_attributes, s_at);
-        INSERT INTO queue (execution, tenant, owner, due_at, priority, state)
-        SELECT s.execution, s.tenant, CASE WHEN s.owned THEN w_id END,
-               CASE WHEN s.owned THEN NULL ELSE s.at END, s.priority,
-               CASE WHEN s.owned THEN 'running' ELSE 'pending' END
-        FROM unnest(s_execution, s_tenant, s_priority, s_at, s_owned)
-            AS s (execution, tenant, priority, at, owned)
-        WHERE NOT s.execution = ANY (d_execution);
+    -- One statement takes all locks in one order. Executions that stay the worker's
+    -- need none: only a take-over could take them away, and it waits.
+    IF cardinality(p_execution) + cardinality(d_execution) + cardinality(m_id) > 0 THEN
+        PERFORM 1 FROM queue q
+        WHERE (q.tenant, q.execution) IN (
+            SELECT * FROM unnest(p_tenant || d_tenant || m_tenant,
+                                 p_execution || d_execution || m_execution))
+        ORDER BY q.tenant, q.execution FOR UPDATE;
     END IF;
-    INSERT INTO journal (execution, sequence, tenant, at, kind, payload, records)
-    SELECT * FROM unnest(j_execution, j_sequence, j_tenant, j_at, j_kind, j_payload, j_records);
+    IF cardinality(a_execution) > 0 THEN
+        SELECT coalesce(array_agg(a.execution), '{}') INTO skipped
+        FROM unnest(a_tenant, a_execution, a_sequence) AS a (tenant, execution, sequence)
+        LEFT JOIN queue q ON q.tenant = a.tenant AND q.execution = a.execution
+        WHERE q.execution IS NULL OR q.owner IS DISTINCT FROM w_id
+            OR (careful AND EXISTS (
+                SELECT 1 FROM journal
+                WHERE journal.execution = a.execution AND journal.sequence = a.sequence));
+    END IF;
+    IF cardinality(s_execution) > 0 THEN
+        WITH created AS (
+            INSERT INTO execution (tenant, id, namespace, name, version, program, input, parent,
+                                   parent_effect, idempotency_key, attributes, started_at,
+                                   status, output, error, ended_at)
+            SELECT * FROM unnest(s_tenant, s_execution, s_namespace, s_name, s_version, s_program,
+                                 s_input, s_parent, s_parent_effect, s_key, s_attributes, s_at,
+                                 s_status, s_output, s_error, s_ended_at)
+            ON CONFLICT DO NOTHING RETURNING id
+        )
+        SELECT array_agg(s.execution) INTO repeated
+        FROM unnest(s_execution) AS s (execution)
+        WHERE s.execution NOT IN (SELECT id FROM created);
+        skipped := skipped || coalesce(repeated, '{}');
+        INSERT INTO queue (tenant, execution, owner, ready, due_at, priority, waiting_for)
+        SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END, s.ready, s.due, s.priority,
+               s.waiting
+        FROM unnest(s_tenant, s_execution, s_status, s_priority, s_owned, s_ready, s_due,
+                    s_waiting)
+            AS s (tenant, execution, status, priority, owned, ready, due, waiting)
+        WHERE s.status = 'active' AND s.execution <> ALL (skipped);
+    END IF;
+    IF cardinality(t_execution) > 0 THEN
+        INSERT INTO attribute (execution, tenant, name, value, started_at)
+        SELECT * FROM unnest(t_execution, t_tenant, t_name, t_value, t_at) AS t (execution)
+        WHERE t.execution <> ALL (skipped);
+    END IF;
+    INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
+    SELECT * FROM unnest(j_tenant, j_execution, j_sequence, j_at, j_kind, j_payload, j_records)
+        AS j (tenant, execution)
+    WHERE j.execution <> ALL (skipped);
     IF cardinality(n_execution) > 0 THEN
         INSERT INTO snapshot (execution, sequence, format, state, checksum)
         SELECT * FROM unnest(n_execution, n_sequence, n_format, n_state, n_checksum)
+            AS n (execution)
+        WHERE n.execution <> ALL (skipped)
         ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
             format = excluded.format, state = excluded.state, checksum = excluded.checksum;
     END IF;
     IF cardinality(u_execution) > 0 THEN
-        INSERT INTO subscription (execution, effect, filter, tenant, event_type, condition)
-        SELECT * FROM unnest(u_execution, u_effect, u_filter, u_tenant, u_type, u_condition);
+        INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key,
+                                  condition)
+        SELECT * FROM unnest(u_tenant, u_execution, u_effect, u_filter, u_type, u_key,
+                             u_condition) AS u (tenant, execution)
+        WHERE u.execution <> ALL (skipped)
+        ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
+            event_key = excluded.event_key, condition = excluded.condition;
     END IF;
     IF cardinality(x_execution) > 0 THEN
         DELETE FROM subscription USING unnest(x_execution, x_effect) AS x (execution, effect)
-        WHERE subscription.execution = x.execution AND subscription.effect = x.effect;
+        WHERE subscription.execution = x.execution AND subscription.effect = x.effect
+            AND x.execution <> ALL (skipped);
     END IF;
     IF cardinality(c_id) > 0 THEN
-        UPDATE inbox SET consumed = true WHERE id = ANY (c_id);
+        UPDATE inbox SET consumed = true FROM unnest(c_execution, c_id) AS c (execution, id)
+        WHERE inbox.id = c.id AND inbox.execution = c.execution
+            AND c.execution <> ALL (skipped);
     END IF;
     IF cardinality(p_execution) > 0 THEN
-        PERFORM 1 FROM queue WHERE execution = ANY (p_execution) ORDER BY execution FOR UPDATE;
-        UPDATE queue SET owner = NULL, state = 'waiting', waiting_for = p.waiting,
-            due_at = CASE WHEN EXISTS (SELECT 1 FROM inbox
-                                       WHERE inbox.execution = p.execution AND NOT consumed)
-                          THEN 0 ELSE p.due END
-        FROM unnest(p_execution, p_due, p_waiting) AS p (execution, due, waiting)
-        WHERE queue.execution = p.execution;
-        GET DIAGNOSTICS changed = ROW_COUNT;
-        IF changed <> cardinality(p_execution) THEN
-            RAISE EXCEPTION 'an execution has ended already' USING ERRCODE = 'AU002';
-        END IF;
+        -- An unconsumed message makes the execution ready at once.
+        UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
+            due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
+            waiting_for = p.waiting
+        FROM (
+            SELECT p.*, (SELECT min(at) FROM inbox
+                         WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
+            FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
+                AS p (tenant, execution, ready, due, waiting)
+        ) AS p
+        WHERE q.tenant = p.tenant AND q.execution = p.execution
+            AND p.execution <> ALL (skipped);
     END IF;
     IF cardinality(d_execution) > 0 THEN
         UPDATE execution SET status = d.status, output = d.output, error = d.error, ended_at = d.at
         FROM unnest(d_execution, d_status, d_output, d_error, d_at)
             AS d (execution, status, output, error, at)
-        WHERE execution.id = d.execution AND execution.status = 'active';
-        GET DIAGNOSTICS changed = ROW_COUNT;
-        IF changed <> cardinality(d_execution) THEN
-            RAISE EXCEPTION 'an execution has ended already' USING ERRCODE = 'AU002';
+        WHERE execution.id = d.execution AND d.execution <> ALL (skipped);
+        ended := d_execution;
+        IF cardinality(skipped) > 0 THEN
+            ended := ARRAY(SELECT unnest(d_execution) EXCEPT SELECT unnest(skipped));
         END IF;
-        DELETE FROM queue WHERE execution = ANY (d_execution);
-        DELETE FROM snapshot WHERE execution = ANY (d_execution);
-        DELETE FROM subscription WHERE execution = ANY (d_execution);
-        DELETE FROM inbox WHERE execution = ANY (d_execution);
+        DELETE FROM queue q USING unnest(d_tenant, d_execution) AS d (tenant, execution)
+        WHERE q.tenant = d.tenant AND q.execution = d.execution AND d.execution = ANY (ended);
+        DELETE FROM snapshot WHERE execution = ANY (ended);
+        DELETE FROM subscription WHERE execution = ANY (ended);
+        DELETE FROM inbox WHERE execution = ANY (ended);
     END IF;
+    -- Last, because receivers may start, park or end in the same batch.
     IF cardinality(m_id) > 0 THEN
-        PERFORM inbox_put(m_id, m_execution, m_tenant, m_kind, m_effect, m_payload, m_at);
+        IF m_from && skipped THEN
+            SELECT array_agg(m.id), array_agg(m.tenant), array_agg(m.execution),
+                   array_agg(m.kind), array_agg(m.effect), array_agg(m.payload), array_agg(m.at)
+            INTO m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at
+            FROM unnest(m_from, m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at)
+                AS m (sender, id, tenant, execution, kind, effect, payload, at)
+            WHERE m.sender <> ALL (skipped);
+        END IF;
+        PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
     END IF;
+    RETURN skipped;
 END
 $$;
 
--- Ends the life of workers: what they owned becomes due.
-CREATE FUNCTION worker_retire(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+-- Makes claimable what workers owned whose lives have ended.
+CREATE FUNCTION worker_free(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM worker WHERE id = ANY (ids);
-    UPDATE queue SET owner = NULL, due_at = 0 WHERE owner = ANY (ids);
+    PERFORM 1 FROM queue WHERE owner = ANY (ids) ORDER BY tenant, execution FOR UPDATE;
+    UPDATE queue SET owner = NULL, ready = true WHERE owner = ANY (ids);
 END
 $$;
 
 CREATE FUNCTION worker_register(w_name text, w_id uuid, w_lease bigint)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    old uuid;
-    last bigint;
+    earlier uuid;
+    raised bigint;
 BEGIN
-    SELECT id, epoch INTO old, last FROM worker WHERE name = w_name FOR UPDATE;
-    IF old IS NOT NULL THEN
-        PERFORM worker_retire(ARRAY[old]);
-    END IF;
-    INSERT INTO worker (id, name, epoch, lease_until)
-    VALUES (w_id, w_name, coalesce(last, 0) + 1, clock_micros() + w_lease);
-    RETURN coalesce(last, 0) + 1;
+    -- The row must be there to be locked: two may register a new name at once.
+    INSERT INTO worker (name, id, epoch) VALUES (w_name, w_id, 0) ON CONFLICT (name) DO NOTHING;
+    SELECT id INTO earlier FROM worker WHERE name = w_name FOR UPDATE;
+    UPDATE worker SET id = w_id, epoch = epoch + 1, lease_until = clock_micros() + w_lease
+    WHERE name = w_name RETURNING epoch INTO raised;
+    PERFORM worker_free(ARRAY[earlier]);
+    RETURN raised;
 END
 $$;
 
-CREATE FUNCTION worker_beat(w_id uuid, w_epoch bigint, w_lease bigint, now_at bigint, most integer)
-RETURNS TABLE (tenant uuid, execution uuid) LANGUAGE plpgsql AS $$
+CREATE FUNCTION worker_release(w_name text, w_id uuid, w_epoch bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE worker SET epoch = epoch + 1, lease_until = NULL
+    WHERE name = w_name AND id = w_id AND epoch = w_epoch;
+    IF FOUND THEN
+        PERFORM worker_free(ARRAY[w_id]);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION worker_beat(
+    w_name text, w_id uuid, w_epoch bigint, w_lease bigint, now_at bigint, claims_max integer
+) RETURNS TABLE (tenant uuid, execution uuid) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
     dead uuid[];
 BEGIN
-    UPDATE worker SET lease_until = clock_micros() + w_lease WHERE id = w_id AND epoch = w_epoch;
+    UPDATE worker SET lease_until = clock_micros() + w_lease
+    WHERE name = w_name AND id = w_id AND epoch = w_epoch;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the worker has lost its lease' USING ERRCODE = 'AU001';
     END IF;
-    SELECT array_agg(gone.id) INTO dead FROM (
-        SELECT id FROM worker WHERE lease_until < clock_micros() AND id <> w_id
+    WITH expired AS (
+        SELECT name FROM worker WHERE lease_until < clock_micros() AND name <> w_name
         FOR UPDATE SKIP LOCKED
-    ) AS gone;
+    ), raised AS (
+        UPDATE worker SET epoch = epoch + 1, lease_until = NULL FROM expired
+        WHERE worker.name = expired.name RETURNING worker.id
+    )
+    SELECT array_agg(id) INTO dead FROM raised;
     IF dead IS NOT NULL THEN
-        PERFORM worker_retire(dead);
+        PERFORM worker_free(dead);
     END IF;
-    IF most > 0 THEN
-        RETURN QUERY
-        WITH picked AS (
-            SELECT q.execution AS id FROM queue q
-            WHERE q.owner IS NULL AND q.due_at IS NOT NULL AND q.due_at <= now_at
-            ORDER BY q.priority DESC, q.due_at LIMIT most FOR UPDATE SKIP LOCKED
-        )
-        UPDATE queue q SET owner = w_id, due_at = NULL, state = 'running', waiting_for = NULL
-        FROM picked WHERE q.execution = picked.id RETURNING q.tenant, q.execution;
+    IF claims_max <= 0 THEN
+        RETURN;
     END IF;
+    -- Timers fire in bounded batches, so that a crowd of them delays nobody for long.
+    UPDATE queue q SET ready = true FROM (
+        SELECT tenant, execution FROM queue
+        WHERE due_at <= now_at AND NOT ready AND owner IS NULL AND due_at IS NOT NULL
+        ORDER BY due_at LIMIT claims_max + 1000 FOR UPDATE SKIP LOCKED
+    ) AS fired
+    WHERE q.tenant = fired.tenant AND q.execution = fired.execution;
+    RETURN QUERY
+    WITH picked AS MATERIALIZED (
+        SELECT tenant, execution, priority, due_at FROM queue WHERE ready
+        ORDER BY priority DESC, due_at LIMIT claims_max FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE queue q SET owner = w_id, ready = false, waiting_for = NULL FROM picked
+        WHERE q.tenant = picked.tenant AND q.execution = picked.execution
+        RETURNING q.tenant, q.execution
+    )
+    SELECT taken.tenant, taken.execution FROM taken JOIN picked USING (tenant, execution)
+    ORDER BY picked.priority DESC, picked.due_at;
 END
 $$;

@@ -5,17 +5,25 @@ CREATE TABLE definition (
     namespace TEXT NOT NULL,
     name TEXT NOT NULL,
     version TEXT NOT NULL,
+    -- Sorts by semantic version precedence.
     version_key TEXT NOT NULL,
     hash BLOB NOT NULL,
     title TEXT,
     summary TEXT,
+    -- Namespace, name and title in lower case.
+    search TEXT NOT NULL,
     body TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (tenant, namespace, name, version)
+    -- The hash is part of the key because a deleted version may come back with
+    -- another text while executions are still pinned to the first.
+    PRIMARY KEY (tenant, namespace, name, version, hash)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX definition_version ON definition (tenant, namespace, name, version)
+    WHERE NOT deleted;
 CREATE INDEX definition_hash ON definition (tenant, hash);
 
+-- One row per execution: inserted at its start, updated at its end.
 CREATE TABLE execution (
     id BLOB PRIMARY KEY,
     tenant BLOB NOT NULL,
@@ -29,6 +37,7 @@ CREATE TABLE execution (
     idempotency_key TEXT,
     attributes TEXT,
     started_at INTEGER NOT NULL,
+    -- 'active' until the end: where an active one stands is in its queue row.
     status TEXT NOT NULL DEFAULT 'active',
     output TEXT,
     error TEXT,
@@ -39,22 +48,38 @@ CREATE INDEX execution_workflow ON execution (tenant, namespace, name, started_a
 CREATE UNIQUE INDEX execution_key ON execution (tenant, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
-CREATE TABLE queue (
-    execution BLOB PRIMARY KEY,
+-- For search only; the execution's own row has its attributes as one text.
+CREATE TABLE attribute (
     tenant BLOB NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    execution BLOB NOT NULL,
+    PRIMARY KEY (tenant, name, value, started_at, execution)
+) WITHOUT ROWID;
+
+-- Only executions that have not ended. A row has an owner, or is ready to be claimed,
+-- or is parked.
+CREATE TABLE queue (
+    tenant BLOB NOT NULL,
+    execution BLOB NOT NULL,
     owner BLOB,
+    ready INTEGER NOT NULL,
     due_at INTEGER,
     priority INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    waiting_for TEXT
+    waiting_for TEXT,
+    PRIMARY KEY (tenant, execution)
 ) WITHOUT ROWID;
-CREATE INDEX queue_due ON queue (priority DESC, due_at) WHERE owner IS NULL AND due_at IS NOT NULL;
+CREATE INDEX queue_ready ON queue (priority DESC, due_at) WHERE ready;
+-- Apart from the ready ones, so that a claim never walks over timers of the future.
+CREATE INDEX queue_timer ON queue (due_at)
+    WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE journal (
+    tenant BLOB NOT NULL,
     execution BLOB NOT NULL,
     sequence INTEGER NOT NULL,
-    tenant BLOB NOT NULL,
     at INTEGER NOT NULL,
     kind TEXT NOT NULL,
     payload TEXT NOT NULL,
@@ -71,31 +96,36 @@ CREATE TABLE snapshot (
 );
 
 CREATE TABLE subscription (
+    tenant BLOB NOT NULL,
     execution BLOB NOT NULL,
     effect INTEGER NOT NULL,
     filter INTEGER NOT NULL,
-    tenant BLOB NOT NULL,
     event_type TEXT,
+    -- The event type, unless it cannot be an index key.
+    event_key TEXT,
     condition TEXT NOT NULL,
     PRIMARY KEY (execution, effect, filter)
 ) WITHOUT ROWID;
-CREATE INDEX subscription_type ON subscription (tenant, event_type);
+CREATE INDEX subscription_type ON subscription (tenant, event_key);
 
 CREATE TABLE inbox (
-    id BLOB PRIMARY KEY,
-    execution BLOB NOT NULL,
+    -- Keeps messages of the same time in the order in which they were put.
+    place INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
     tenant BLOB NOT NULL,
+    execution BLOB NOT NULL,
     kind TEXT NOT NULL,
     effect INTEGER,
     payload TEXT NOT NULL,
     at INTEGER NOT NULL,
     consumed INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
+);
 CREATE INDEX inbox_execution ON inbox (execution, consumed);
 
 CREATE TABLE worker (
-    id BLOB PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT PRIMARY KEY,
+    id BLOB NOT NULL,
     epoch INTEGER NOT NULL,
-    lease_until INTEGER NOT NULL
-);
+    -- Absent once the life has ended.
+    lease_until INTEGER
+) WITHOUT ROWID;

@@ -1,0 +1,455 @@
+//! SQLite's own way: one connection that writes, and one text per batch.
+
+mod sections;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::types::Uuid;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use tokio::sync::{Mutex, MutexGuard};
+
+use self::sections::{CAREFUL_APPENDS, CAREFUL_STARTS, Script, TEMPORARY};
+use super::batch::{Refusal, fenced, refusal, unavailable};
+use super::rows::micros;
+use super::{SeaOptions, Synchronous, migration};
+use crate::routines::Routines;
+use crate::store::{Claim, ClaimRequest, Entry, Fence, InboxMessage};
+use crate::{Error, ErrorKind, ExecutionId, TenantId, WorkerId};
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages of the write-ahead log after which a commit moves them into the database:
+/// 16 MiB with the usual page.
+const CHECKPOINT_PAGES: &str = "4096";
+
+/// Bytes to which the write-ahead log is cut after a checkpoint.
+const LOG_BYTES_MAX: &str = "67108864";
+
+/// What only SQLite does this way.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    /// For definitions: rare, and apart from the journal's connection.
+    pub(super) writer: SqlitePool,
+    hot: Arc<Writer>,
+    routines: Routines,
+}
+
+/// The connection that writes journal and queue. Absent until needed and after a loss.
+#[derive(Debug)]
+struct Writer {
+    options: SqliteConnectOptions,
+    place: Mutex<Option<SqliteConnection>>,
+}
+
+type Done<T> = Result<T, Refusal>;
+
+impl Sqlite {
+    pub(super) async fn open(url: &str, options: &SeaOptions) -> Result<(Self, SqlitePool), Error> {
+        let wrong = |error| {
+            Error::new(ErrorKind::Invalid, "the SQLite URL cannot be read").with_source(error)
+        };
+        let synchronous = match options.synchronous {
+            Synchronous::Full => SqliteSynchronous::Full,
+            Synchronous::Normal => SqliteSynchronous::Normal,
+        };
+        let connect = SqliteConnectOptions::from_str(url)
+            .map_err(wrong)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("journal_size_limit", LOG_BYTES_MAX)
+            .statement_cache_capacity(200)
+            .disable_statement_logging();
+        let pool = |most: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        // The first connection makes the file and its write-ahead log.
+        let writer = pool(1)
+            .connect_with(connect.clone())
+            .await
+            .map_err(unavailable)?;
+        let readers = pool(options.connections_max.max(1))
+            .min_connections(options.connections_min.min(options.connections_max))
+            .connect_with(connect.clone().pragma("query_only", "ON"))
+            .await
+            .map_err(unavailable)?;
+        let hot = Writer {
+            options: connect,
+            place: Mutex::new(None),
+        };
+        let sqlite = Self {
+            writer,
+            hot: Arc::new(hot),
+            routines: Routines::new(),
+        };
+        Ok((sqlite, readers))
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.hot.place.lock().await.take() {
+            // What was committed is in the file, however the connection ends.
+            let _closed = connection.close().await.is_ok();
+        }
+        self.writer.close().await;
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), Error> {
+        let migrated = self.transaction(|connection| {
+            Box::pin(async move { migrate(connection).await.map_err(refusal) })
+        });
+        migrated.await.map_err(Refusal::into_error)
+    }
+
+    pub(super) async fn register(
+        &self,
+        name: &str,
+        id: WorkerId,
+        now: Timestamp,
+        lease: SignedDuration,
+    ) -> Result<Fence, Error> {
+        let name = name.to_owned();
+        let until = lease_until(now, lease);
+        let registered = self.transaction(move |connection| {
+            Box::pin(async move {
+                let earlier = sqlx::query("SELECT id FROM worker WHERE name = $1")
+                    .bind(&name)
+                    .fetch_optional(&mut *connection)
+                    .await
+                    .map_err(refusal)?;
+                let text = "INSERT INTO worker (name, id, epoch, lease_until)
+                     VALUES ($1, $2, 1, $3)
+                     ON CONFLICT (name) DO UPDATE SET id = excluded.id, epoch = epoch + 1,
+                        lease_until = excluded.lease_until
+                     RETURNING epoch";
+                let row = sqlx::query(text)
+                    .bind(&name)
+                    .bind(id.as_uuid())
+                    .bind(until)
+                    .fetch_one(&mut *connection)
+                    .await
+                    .map_err(refusal)?;
+                if let Some(earlier) = earlier {
+                    free(connection, earlier.try_get(0).map_err(refusal)?).await?;
+                }
+                Ok(Fence {
+                    worker: id,
+                    name,
+                    epoch: row.try_get(0).map_err(refusal)?,
+                })
+            })
+        });
+        registered.await.map_err(Refusal::into_error)
+    }
+
+    pub(super) async fn beat(
+        &self,
+        fence: &Fence,
+        request: ClaimRequest,
+    ) -> Result<Vec<Claim>, Error> {
+        let fence = fence.clone();
+        let claimed = self.transaction(move |connection| {
+            Box::pin(async move {
+                let text = "UPDATE worker SET lease_until = $4
+                     WHERE name = $1 AND id = $2 AND epoch = $3";
+                let renewed = sqlx::query(text)
+                    .bind(&fence.name)
+                    .bind(fence.worker.as_uuid())
+                    .bind(fence.epoch)
+                    .bind(lease_until(request.now, request.lease))
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(refusal)?;
+                if renewed.rows_affected() == 0 {
+                    return Err(Refusal::Other(fenced()));
+                }
+                let text = "UPDATE worker SET epoch = epoch + 1, lease_until = NULL
+                     WHERE lease_until < $1 AND name <> $2 RETURNING id";
+                let dead = sqlx::query(text)
+                    .bind(micros(request.now))
+                    .bind(&fence.name)
+                    .fetch_all(&mut *connection)
+                    .await
+                    .map_err(refusal)?;
+                for row in dead {
+                    free(&mut *connection, row.try_get(0).map_err(refusal)?).await?;
+                }
+                claim(connection, fence.worker, request).await
+            })
+        });
+        claimed.await.map_err(Refusal::into_error)
+    }
+
+    pub(super) async fn release(&self, fence: &Fence) -> Result<(), Error> {
+        let fence = fence.clone();
+        let released = self.transaction(move |connection| {
+            Box::pin(async move {
+                let text = "UPDATE worker SET epoch = epoch + 1, lease_until = NULL
+                     WHERE name = $1 AND id = $2 AND epoch = $3";
+                let ended = sqlx::query(text)
+                    .bind(&fence.name)
+                    .bind(fence.worker.as_uuid())
+                    .bind(fence.epoch)
+                    .execute(&mut *connection)
+                    .await
+                    .map_err(refusal)?;
+                if 0 < ended.rows_affected() {
+                    free(connection, fence.worker.as_uuid()).await?;
+                }
+                Ok(())
+            })
+        });
+        released.await.map_err(Refusal::into_error)
+    }
+
+    pub(super) async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let script = Script::messages(messages).map_err(unwritable);
+        let put = self.execute(None, script.map_err(Refusal::into_error)?);
+        put.await.map_err(Refusal::into_error)
+    }
+
+    /// Writes a batch; gives the executions whose entries were left out.
+    pub(super) async fn append(
+        &self,
+        careful: bool,
+        fence: Option<&Fence>,
+        entries: &[&Entry],
+    ) -> Done<Vec<ExecutionId>> {
+        let skipped = if careful {
+            self.skipped(fence, entries).await?
+        } else {
+            Vec::new()
+        };
+        let kept = entries.iter().copied();
+        let kept: Vec<&Entry> = kept
+            .filter(|entry| !skipped.contains(&entry.execution))
+            .collect();
+        let script = Script::of(fence, &kept).map_err(unwritable)?;
+        self.execute(fence, script).await?;
+        Ok(skipped)
+    }
+
+    /// Looks for what is to be left out of a batch. What changes before the batch is
+    /// written makes its guard refuse it again.
+    async fn skipped(&self, fence: Option<&Fence>, entries: &[&Entry]) -> Done<Vec<ExecutionId>> {
+        let mut skipped = sections::repeated_keys(entries);
+        let appends = sections::appends_json(entries).map_err(unwritable)?;
+        let starts = sections::starts_json(entries).map_err(unwritable)?;
+        let fence = fence.cloned();
+        let found = self.transaction(move |connection| {
+            Box::pin(async move {
+                if let Some(fence) = &fence {
+                    check(&mut *connection, fence).await?;
+                }
+                let worker = fence.map(|fence| fence.worker.as_uuid());
+                let mut found = Vec::new();
+                for (text, rows) in [(CAREFUL_APPENDS, appends), (CAREFUL_STARTS, starts)] {
+                    let query = sqlx::query(text).bind(rows).bind(worker);
+                    let rows = query.fetch_all(&mut *connection).await.map_err(refusal)?;
+                    for row in rows {
+                        let id: Uuid = row.try_get(0).map_err(refusal)?;
+                        found.push(ExecutionId::from_uuid(id));
+                    }
+                }
+                Ok(found)
+            })
+        });
+        skipped.extend(found.await?);
+        Ok(skipped)
+    }
+
+    /// Executes a script, which is a whole transaction.
+    async fn execute(&self, fence: Option<&Fence>, script: Script) -> Done<()> {
+        let worker = fence.map(|fence| fence.worker.as_uuid());
+        let name = fence.map(|fence| fence.name.clone());
+        let epoch = fence.map(|fence| fence.epoch);
+        self.on_writer(move |connection| {
+            Box::pin(async move {
+                let mut query = sqlx::query(AssertSqlSafe(script.text))
+                    .bind(name)
+                    .bind(worker)
+                    .bind(epoch);
+                for rows in script.parameters {
+                    query = query.bind(rows);
+                }
+                let executed = query.execute(&mut *connection).await;
+                executed.map(|_| ()).map_err(refusal)
+            })
+        })
+        .await
+    }
+
+    /// Does work in one transaction.
+    async fn transaction<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Done<T>> + Send + 'static,
+    ) -> Done<T> {
+        self.on_writer(|connection| {
+            Box::pin(async move {
+                connection
+                    .execute("BEGIN IMMEDIATE")
+                    .await
+                    .map_err(refusal)?;
+                let value = work(&mut *connection).await?;
+                connection.execute("COMMIT").await.map_err(refusal)?;
+                Ok(value)
+            })
+        })
+        .await
+    }
+
+    /// Does work on the writing connection, in a routine of its own so that a
+    /// transaction is never cut half way; rolls back what failed.
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Done<T>> + Send + 'static,
+    ) -> Done<T> {
+        let hot = Arc::clone(&self.hot);
+        let routine = self.routines.spawn("sqlite write", async move {
+            let mut place = hot.place.lock().await;
+            let mut connection = hot.take(&mut place).await?;
+            let result = work(&mut connection).await;
+            if result.is_err() {
+                // Some errors have ended the transaction already; then this fails,
+                // harmlessly. Dropping the connection would roll back too.
+                let _rolled_back = connection.execute("ROLLBACK").await.is_ok();
+            }
+            *place = Some(connection);
+            result
+        });
+        match routine.await {
+            Ok(result) => result,
+            Err(error) => {
+                let message = "a database write was cut off";
+                let error = Error::new(ErrorKind::Internal, message).with_source(error);
+                Err(Refusal::Other(error))
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Takes the connection out of its place, or makes one.
+    async fn take(
+        &self,
+        place: &mut MutexGuard<'_, Option<SqliteConnection>>,
+    ) -> Done<SqliteConnection> {
+        if let Some(connection) = place.take() {
+            return Ok(connection);
+        }
+        let mut connection = self.options.connect().await.map_err(refusal)?;
+        sqlx::raw_sql(TEMPORARY)
+            .execute(&mut connection)
+            .await
+            .map_err(refusal)?;
+        Ok(connection)
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(migration::TABLE)
+        .execute(&mut *connection)
+        .await?;
+    let row = sqlx::query("SELECT coalesce(max(version), 0) FROM migration")
+        .fetch_one(&mut *connection)
+        .await?;
+    let done = migration::next(row.try_get(0)?, migration::SQLITE.len())?;
+    for (place, text) in migration::SQLITE.iter().enumerate().skip(done) {
+        sqlx::raw_sql(*text).execute(&mut *connection).await?;
+        sqlx::query("INSERT INTO migration (version) VALUES ($1)")
+            .bind(i64::try_from(place + 1).unwrap_or(i64::MAX))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+fn lease_until(now: Timestamp, lease: SignedDuration) -> i64 {
+    micros(now.checked_add(lease).unwrap_or(Timestamp::MAX))
+}
+
+fn unwritable(error: serde_json::Error) -> Refusal {
+    Refusal::Entry(error.to_string())
+}
+
+async fn check(connection: &mut SqliteConnection, fence: &Fence) -> Done<()> {
+    let row = sqlx::query("SELECT 1 FROM worker WHERE name = $1 AND id = $2 AND epoch = $3")
+        .bind(&fence.name)
+        .bind(fence.worker.as_uuid())
+        .bind(fence.epoch)
+        .fetch_optional(connection)
+        .await
+        .map_err(refusal)?;
+    row.map(|_| ()).ok_or_else(|| Refusal::Other(fenced()))
+}
+
+/// Makes claimable what a worker owned.
+async fn free(connection: &mut SqliteConnection, worker: Uuid) -> Done<()> {
+    sqlx::query("UPDATE queue SET owner = NULL, ready = true WHERE owner = $1")
+        .bind(worker)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(refusal)
+}
+
+async fn claim(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    request: ClaimRequest,
+) -> Done<Vec<Claim>> {
+    if request.limit == 0 {
+        return Ok(Vec::new());
+    }
+    // Timers fire in bounded batches, so that a crowd of them delays nobody for long.
+    let fire = "UPDATE queue SET ready = true WHERE (tenant, execution) IN (
+             SELECT tenant, execution FROM queue
+             WHERE due_at <= $1 AND NOT ready AND owner IS NULL AND due_at IS NOT NULL
+             ORDER BY due_at LIMIT $2)";
+    sqlx::query(fire)
+        .bind(micros(request.now))
+        .bind(i64::from(request.limit) + 1000)
+        .execute(&mut *connection)
+        .await
+        .map_err(refusal)?;
+    let take = "UPDATE queue SET owner = $1, ready = false, waiting_for = NULL
+         WHERE (tenant, execution) IN (
+             SELECT tenant, execution FROM queue WHERE ready
+             ORDER BY priority DESC, due_at LIMIT $2)
+         RETURNING tenant, execution, priority, due_at";
+    let rows = sqlx::query(take)
+        .bind(worker.as_uuid())
+        .bind(i64::from(request.limit))
+        .fetch_all(connection)
+        .await
+        .map_err(refusal)?;
+    let mut claims = Vec::with_capacity(rows.len());
+    for row in rows {
+        let claim = Claim {
+            tenant: TenantId::from_uuid(row.try_get(0).map_err(refusal)?),
+            execution: ExecutionId::from_uuid(row.try_get(1).map_err(refusal)?),
+        };
+        let priority: i64 = row.try_get(2).map_err(refusal)?;
+        let due: Option<i64> = row.try_get(3).map_err(refusal)?;
+        claims.push(((-priority, due), claim));
+    }
+    claims.sort_by_key(|(order, _)| *order);
+    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
+}

@@ -1,0 +1,435 @@
+//! A journal batch as SQL: one text of few statements, each of which takes its rows
+//! from one JSON parameter.
+//!
+//! Every statement that is sent costs two hops between threads, and every text that
+//! differs is prepared anew; so a batch of any size is one text out of few.
+
+use std::collections::HashSet;
+
+use serde::{Serialize, Serializer};
+use sqlx::types::Uuid;
+
+use crate::ExecutionId;
+use crate::store::sea::rows::{attributes, checksum, micros, number};
+use crate::store::{Ended, Entry, Fence, InboxMessage, Next, Start, check};
+
+/// Refuses the batch if the lease is lost (`$1` name, `$2` id, `$3` epoch).
+const FENCE: &str = "INSERT INTO temp.guard SELECT 0 WHERE NOT EXISTS (
+    SELECT 1 FROM worker WHERE name = $1 AND id = $2 AND epoch = $3);";
+
+/// Refuses the batch if an execution is not the worker's.
+const APPENDS: &str = "INSERT INTO temp.guard SELECT 0 WHERE EXISTS (
+    SELECT 1 FROM json_each(#) AS a LEFT JOIN queue AS q
+        ON q.tenant = unhex(a.value ->> 0) AND q.execution = unhex(a.value ->> 1)
+    WHERE q.owner IS NOT $2);";
+
+const STARTS: &str = "INSERT INTO execution (tenant, id, namespace, name, version, program, input,
+        parent, parent_effect, idempotency_key, attributes, started_at, status, output, error,
+        ended_at)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
+        unhex(value ->> 5), value ->> 6, unhex(value ->> 7), value ->> 8, value ->> 9,
+        value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15
+    FROM json_each(#);";
+
+const QUEUED: &str = "INSERT INTO queue (tenant, execution, owner, ready, due_at, priority,
+        waiting_for)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN $2 END, value ->> 3,
+        value ->> 4, value ->> 5, value ->> 6
+    FROM json_each(#);";
+
+const ATTRIBUTES: &str = "INSERT INTO attribute (tenant, execution, name, value, started_at)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4
+    FROM json_each(#);";
+
+const JOURNAL: &str =
+    "INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
+        value ->> 5, value ->> 6
+    FROM json_each(#);";
+
+const SNAPSHOTS: &str = "INSERT INTO snapshot (execution, sequence, format, state, checksum)
+    SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4
+    FROM json_each(#) WHERE true
+    ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
+        format = excluded.format, state = excluded.state, checksum = excluded.checksum;";
+
+const SUBSCRIBE: &str = "INSERT INTO subscription (tenant, execution, effect, filter, event_type,
+        event_key, condition)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
+        value ->> 5, value ->> 6
+    FROM json_each(#) WHERE true
+    ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
+        event_key = excluded.event_key, condition = excluded.condition;";
+
+const UNSUBSCRIBE: &str = "DELETE FROM subscription WHERE (execution, effect) IN (
+    SELECT unhex(value ->> 0), value ->> 1 FROM json_each(#));";
+
+const CONSUMED: &str = "UPDATE inbox SET consumed = true
+    FROM (SELECT unhex(value ->> 0) AS execution, unhex(value ->> 1) AS id FROM json_each(#)) AS c
+    WHERE inbox.id = c.id AND inbox.execution = c.execution;";
+
+/// An unconsumed message makes the execution ready at once.
+const PARKED: &str = "UPDATE queue SET owner = NULL,
+        ready = p.ready OR p.message_at IS NOT NULL,
+        due_at = CASE WHEN p.ready THEN queue.due_at
+                      WHEN p.due IS NULL THEN p.message_at
+                      WHEN p.message_at IS NULL THEN p.due
+                      ELSE min(p.due, p.message_at) END,
+        waiting_for = p.waiting
+    FROM (
+        SELECT unhex(value ->> 0) AS tenant, unhex(value ->> 1) AS execution, value ->> 2 AS ready,
+            value ->> 3 AS due, value ->> 4 AS waiting,
+            (SELECT min(at) FROM inbox
+             WHERE inbox.execution = unhex(value ->> 1) AND NOT consumed) AS message_at
+        FROM json_each(#)
+    ) AS p
+    WHERE queue.tenant = p.tenant AND queue.execution = p.execution;";
+
+const ENDS: &str = "UPDATE execution SET status = d.status, output = d.output, error = d.error,
+        ended_at = d.at
+    FROM (SELECT unhex(value ->> 1) AS execution, value ->> 2 AS status, value ->> 3 AS output,
+              value ->> 4 AS error, value ->> 5 AS at
+          FROM json_each(#)) AS d
+    WHERE execution.id = d.execution;
+    DELETE FROM queue WHERE (tenant, execution) IN (
+        SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(#));
+    DELETE FROM snapshot WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));
+    DELETE FROM subscription WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));
+    DELETE FROM inbox WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));";
+
+/// Messages come last, because receivers may start, park or end in the same batch.
+/// What is known already and what has no receiver is left out before it wakes anybody.
+const MESSAGES: &str = "INSERT INTO temp.arrived (tenant, execution, id, kind, effect, payload, at)
+    SELECT unhex(value ->> 0) AS tenant, unhex(value ->> 1) AS execution,
+        unhex(value ->> 2) AS id, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    FROM json_each(#)
+    WHERE EXISTS (SELECT 1 FROM queue
+                  WHERE queue.tenant = unhex(value ->> 0) AND queue.execution = unhex(value ->> 1))
+        AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.id = unhex(value ->> 2))
+    ORDER BY key
+    ON CONFLICT (id) DO NOTHING;
+    INSERT INTO inbox (tenant, execution, id, kind, effect, payload, at)
+    SELECT tenant, execution, id, kind, effect, payload, at FROM temp.arrived ORDER BY rowid;
+    UPDATE queue SET ready = true, due_at = min(coalesce(queue.due_at, woken.at), woken.at)
+    FROM (SELECT tenant, execution, min(at) AS at FROM temp.arrived GROUP BY tenant, execution)
+        AS woken
+    WHERE queue.tenant = woken.tenant AND queue.execution = woken.execution
+        AND queue.owner IS NULL AND NOT queue.ready;
+    DELETE FROM temp.arrived;";
+
+/// Which entries are to be left out, for the batch whose guard or whose keys refused.
+pub(super) const CAREFUL_APPENDS: &str = "SELECT unhex(a.value ->> 1)
+    FROM json_each($1) AS a LEFT JOIN queue AS q
+        ON q.tenant = unhex(a.value ->> 0) AND q.execution = unhex(a.value ->> 1)
+    WHERE q.execution IS NULL OR q.owner IS NOT $2 OR EXISTS (
+        SELECT 1 FROM journal AS j
+        WHERE j.execution = unhex(a.value ->> 1) AND j.sequence = a.value ->> 2)";
+
+/// Which starts are to be left out.
+pub(super) const CAREFUL_STARTS: &str = "SELECT unhex(s.value ->> 1) FROM json_each($1) AS s
+    WHERE EXISTS (SELECT 1 FROM execution WHERE id = unhex(s.value ->> 1))
+        OR EXISTS (SELECT 1 FROM execution
+                   WHERE tenant = unhex(s.value ->> 0) AND idempotency_key = s.value ->> 2)";
+
+/// The tables of a connection that the statements above use.
+pub(super) const TEMPORARY: &str = "
+    CREATE TABLE temp.guard (ok INTEGER CONSTRAINT guard CHECK (ok));
+    CREATE TABLE temp.arrived (tenant BLOB, execution BLOB, id BLOB PRIMARY KEY, kind TEXT,
+                               effect INTEGER, payload TEXT, at INTEGER);";
+
+/// A text and the JSON parameters after the three of the fence.
+pub(super) struct Script {
+    pub(super) text: String,
+    pub(super) parameters: Vec<String>,
+}
+
+/// An id as JSON: the hexadecimal digits that `unhex` reads.
+struct Hex(Uuid);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut buffer = [0; 32];
+        serializer.serialize_str(self.0.simple().encode_lower(&mut buffer))
+    }
+}
+
+impl Script {
+    /// The whole transaction of a batch.
+    pub(super) fn of(fence: Option<&Fence>, entries: &[&Entry]) -> Result<Self, serde_json::Error> {
+        let mut script = Self {
+            text: "BEGIN IMMEDIATE;".to_owned(),
+            parameters: Vec::new(),
+        };
+        if fence.is_some() {
+            script.text.push_str(FENCE);
+        }
+        script.add(APPENDS, &appends(entries))?;
+        let starts: Vec<_> = with_start(entries).map(start).collect();
+        script.add(STARTS, &starts)?;
+        let open: Vec<_> = with_start(entries).filter_map(queued).collect();
+        script.add(QUEUED, &open)?;
+        let found: Vec<_> = with_start(entries).flat_map(attribute_rows).collect();
+        script.add(ATTRIBUTES, &found)?;
+        script.add(JOURNAL, &journal(entries))?;
+        script.add(SNAPSHOTS, &snapshots(entries))?;
+        script.add(SUBSCRIBE, &subscribe(entries))?;
+        let gone: Vec<_> = pairs(entries, |entry| entry.unsubscribe.iter().copied())
+            .map(|(entry, effect)| (Hex(entry.execution.as_uuid()), effect))
+            .collect();
+        script.add(UNSUBSCRIBE, &gone)?;
+        let consumed: Vec<_> = pairs(entries, |entry| entry.consumed.iter())
+            .map(|(entry, id)| (Hex(entry.execution.as_uuid()), Hex(id.as_uuid())))
+            .collect();
+        script.add(CONSUMED, &consumed)?;
+        let parked: Vec<_> = entries.iter().filter_map(|entry| parked(entry)).collect();
+        script.add(PARKED, &parked)?;
+        let ends: Vec<_> = entries.iter().filter_map(|entry| end(entry)).collect();
+        script.add(ENDS, &ends)?;
+        let sent: Vec<_> = pairs(entries, |entry| entry.messages.iter())
+            .map(|(_, message)| message_row(message))
+            .collect();
+        script.add(MESSAGES, &sent)?;
+        script.text.push_str("COMMIT");
+        Ok(script)
+    }
+
+    /// The whole transaction of messages that ride with no entry.
+    pub(super) fn messages(messages: &[InboxMessage]) -> Result<Self, serde_json::Error> {
+        let mut script = Self {
+            text: "BEGIN IMMEDIATE;".to_owned(),
+            parameters: Vec::new(),
+        };
+        let rows: Vec<_> = messages.iter().map(message_row).collect();
+        script.add(MESSAGES, &rows)?;
+        script.text.push_str("COMMIT");
+        Ok(script)
+    }
+
+    /// Adds a statement unless it has no rows.
+    fn add<R: Serialize>(&mut self, text: &str, rows: &[R]) -> Result<(), serde_json::Error> {
+        if !rows.is_empty() {
+            self.parameters.push(serde_json::to_string(rows)?);
+            // The fence has the first three places.
+            let place = format!("${}", self.parameters.len() + 3);
+            self.text.push_str(&text.replace('#', &place));
+        }
+        Ok(())
+    }
+}
+
+/// The rows for [`CAREFUL_APPENDS`].
+pub(super) fn appends_json(entries: &[&Entry]) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&appends(entries))
+}
+
+/// The rows for [`CAREFUL_STARTS`].
+pub(super) fn starts_json(entries: &[&Entry]) -> Result<String, serde_json::Error> {
+    let rows: Vec<_> = with_start(entries)
+        .map(|(entry, start)| {
+            let (tenant, execution) = ids(entry);
+            (tenant, execution, &start.idempotency_key)
+        })
+        .collect();
+    serde_json::to_string(&rows)
+}
+
+/// Gives the starts whose idempotency key an earlier start of the batch has.
+pub(super) fn repeated_keys(entries: &[&Entry]) -> Vec<ExecutionId> {
+    let mut seen = HashSet::new();
+    with_start(entries)
+        .filter_map(|(entry, start)| {
+            let key = start.idempotency_key.as_ref()?;
+            let first = seen.insert((entry.tenant, key));
+            (!first).then_some(entry.execution)
+        })
+        .collect()
+}
+
+fn ids(entry: &Entry) -> (Hex, Hex) {
+    (Hex(entry.tenant.as_uuid()), Hex(entry.execution.as_uuid()))
+}
+
+fn with_start<'e>(entries: &[&'e Entry]) -> impl Iterator<Item = (&'e Entry, &'e Start)> {
+    entries
+        .iter()
+        .filter_map(|entry| Some((*entry, entry.start.as_ref()?)))
+}
+
+fn pairs<'e, I: Iterator>(
+    entries: &[&'e Entry],
+    of: impl Fn(&'e Entry) -> I,
+) -> impl Iterator<Item = (&'e Entry, I::Item)> {
+    entries
+        .iter()
+        .flat_map(move |entry| of(entry).map(move |item| (*entry, item)))
+}
+
+fn ended(entry: &Entry) -> Option<&Ended> {
+    match &entry.next {
+        Next::Ended(ended) => Some(ended),
+        _ => None,
+    }
+}
+
+fn appends(entries: &[&Entry]) -> Vec<impl Serialize> {
+    let going_on = entries.iter().filter(|entry| entry.start.is_none());
+    going_on
+        .map(|entry| {
+            let (tenant, execution) = ids(entry);
+            (
+                tenant,
+                execution,
+                entry.events.first().map(|event| event.sequence),
+            )
+        })
+        .collect()
+}
+
+fn start<'e>((entry, start): (&'e Entry, &'e Start)) -> impl Serialize + use<'e> {
+    let (tenant, execution) = ids(entry);
+    let end = ended(entry);
+    let workflow = &start.workflow;
+    (
+        tenant,
+        execution,
+        &workflow.namespace,
+        &workflow.name,
+        &workflow.version,
+        start.program.to_string(),
+        &start.input,
+        start.parent.map(|parent| Hex(parent.execution.as_uuid())),
+        start.parent.and_then(|parent| parent.effect),
+        &start.idempotency_key,
+        attributes(start),
+        micros(start.at),
+        end.map_or("active", |end| end.status.as_str()),
+        end.and_then(|end| end.output.as_deref()),
+        end.and_then(|end| end.error.as_deref()),
+        end.map(|end| micros(end.at)),
+    )
+}
+
+fn queued<'e>((entry, start): (&'e Entry, &'e Start)) -> Option<impl Serialize + use<'e>> {
+    let (tenant, execution) = ids(entry);
+    let (due, waiting) = match &entry.next {
+        Next::Ended(_) => return None,
+        Next::Parked { due, waiting_for } => (*due, waiting_for.as_deref()),
+        Next::Owned | Next::Queued => (Some(start.at), None),
+    };
+    Some((
+        tenant,
+        execution,
+        entry.next == Next::Owned,
+        entry.next == Next::Queued,
+        due.map(micros),
+        start.priority,
+        waiting.map(check::without_nulls),
+    ))
+}
+
+fn attribute_rows<'e>(
+    (entry, start): (&'e Entry, &'e Start),
+) -> impl Iterator<Item = impl Serialize + use<'e>> {
+    start.attributes.iter().map(move |(name, value)| {
+        let (tenant, execution) = ids(entry);
+        (tenant, execution, name, value, micros(start.at))
+    })
+}
+
+fn journal<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
+    pairs(entries, |entry| entry.events.iter())
+        .map(|(entry, event)| {
+            let (tenant, execution) = ids(entry);
+            (
+                tenant,
+                execution,
+                event.sequence,
+                micros(event.at),
+                event.kind,
+                &event.payload,
+                &event.records,
+            )
+        })
+        .collect()
+}
+
+fn snapshots<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
+    let going_on = entries.iter().filter(|entry| ended(entry).is_none());
+    going_on
+        .filter_map(|entry| {
+            let snapshot = entry.snapshot.as_ref()?;
+            Some((
+                Hex(entry.execution.as_uuid()),
+                snapshot.sequence,
+                snapshot.format,
+                &snapshot.state,
+                checksum(snapshot),
+            ))
+        })
+        .collect()
+}
+
+fn subscribe<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
+    pairs(entries, |entry| entry.subscribe.iter())
+        .map(|(entry, one)| {
+            let (tenant, execution) = ids(entry);
+            (
+                tenant,
+                execution,
+                one.effect,
+                one.filter,
+                one.event_type.as_deref().map(check::without_nulls),
+                check::event_type_key(one),
+                &one.condition,
+            )
+        })
+        .collect()
+}
+
+fn parked(entry: &Entry) -> Option<impl Serialize + use<'_>> {
+    if entry.start.is_some() {
+        return None;
+    }
+    let (due, waiting) = match &entry.next {
+        Next::Queued => (None, None),
+        Next::Parked { due, waiting_for } => (due.map(micros), waiting_for.as_deref()),
+        Next::Owned | Next::Ended(_) => return None,
+    };
+    let (tenant, execution) = ids(entry);
+    let ready = entry.next == Next::Queued;
+    Some((
+        tenant,
+        execution,
+        ready,
+        due,
+        waiting.map(check::without_nulls),
+    ))
+}
+
+fn end(entry: &Entry) -> Option<impl Serialize + use<'_>> {
+    if entry.start.is_some() {
+        return None;
+    }
+    let (tenant, execution) = ids(entry);
+    let end = ended(entry)?;
+    Some((
+        tenant,
+        execution,
+        end.status.as_str(),
+        &end.output,
+        &end.error,
+        micros(end.at),
+    ))
+}
+
+fn message_row(message: &InboxMessage) -> impl Serialize + use<'_> {
+    (
+        Hex(message.tenant.as_uuid()),
+        Hex(message.execution.as_uuid()),
+        Hex(message.id.as_uuid()),
+        message.kind.as_str(),
+        message.effect.map(number),
+        &message.payload,
+        micros(message.at),
+    )
+}
