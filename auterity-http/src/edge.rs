@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use auterity_core::clock::{Entropy as _, SystemEntropy};
 use futures_util::FutureExt as _;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Request, Response};
 
+use crate::api::Methods;
 use crate::error::{Code, Problem};
 use crate::security;
 use crate::serve::Drain;
@@ -25,7 +26,9 @@ impl RequestId {
         SystemEntropy.fill(&mut bytes);
         let mut text = String::from("req_");
         for byte in bytes {
-            text.push_str(&format!("{byte:02x}"));
+            for half in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(u32::from(half), 16).unwrap_or('0'));
+            }
         }
         Self(text.into())
     }
@@ -55,12 +58,17 @@ pub(crate) fn drain(request: &Request) -> Drain {
 /// The outermost endpoint.
 pub(crate) struct Edge<E> {
     inner: E,
+    methods: Methods,
     context: Context,
 }
 
 impl<E: Endpoint> Edge<E> {
-    pub(crate) fn new(context: Context, inner: E) -> Self {
-        Self { inner, context }
+    pub(crate) fn new(context: Context, methods: Methods, inner: E) -> Self {
+        Self {
+            inner,
+            methods,
+            context,
+        }
     }
 
     /// The time within which an answer must begin. A client that waits for an
@@ -114,6 +122,14 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             Ok(response) => response,
             Err(problem) => problem.render(id.as_str(), &path),
         };
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(methods) = self.methods.allowed(&path)
+        {
+            response
+                .headers_mut()
+                .entry(header::ALLOW)
+                .or_insert(methods);
+        }
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert("x-request-id", value);
         }

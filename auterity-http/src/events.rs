@@ -1,5 +1,7 @@
 //! Server-sent events: history then live, a sign of life, a polite end.
 
+use std::sync::Arc;
+
 use auterity_core::clock::{Clock as _, SystemClock};
 use futures_util::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
@@ -35,7 +37,7 @@ impl Live {
         events: impl Stream<Item = Event> + Send + 'static,
     ) -> Result<Self, Problem> {
         let context = edge::context(request)?;
-        let permit = context.streams().clone().try_acquire_owned();
+        let permit = Arc::clone(context.streams()).try_acquire_owned();
         let permit = permit.map_err(|_| {
             Problem::new(
                 Code::Overloaded,

@@ -111,6 +111,7 @@ struct SessionTokens {
 }
 
 /// A new session.
+#[expect(clippy::struct_field_names, reason = "the words of the API")]
 #[derive(Debug, Serialize, Object)]
 struct Session {
     /// Who.

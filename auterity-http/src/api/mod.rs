@@ -4,6 +4,7 @@ mod auth;
 mod events;
 mod executions;
 mod health;
+mod methods;
 mod openapi;
 mod stream;
 mod workflows;
@@ -15,6 +16,7 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::edge::Edge;
 use crate::services::{Context, Services};
 
+pub(crate) use methods::Methods;
 pub use openapi::text as openapi;
 
 /// Where the API lives.
@@ -62,14 +64,16 @@ fn resources() -> OpenApiService<Resources, ()> {
 pub fn mount(services: Services, other: impl Endpoint + 'static) -> BoxEndpoint<'static, Response> {
     let context = Context::new(services);
     let other: BoxEndpoint<'static> = other.map_to_response().boxed();
+    let document = openapi::document();
+    let methods = Methods::of(&document);
     let routes = Route::new()
         .nest(PREFIX, resources())
-        .at("/api/v1/openapi.json", openapi::Document::new())
+        .at("/api/v1/openapi.json", openapi::Document::new(&document))
         .at("/api/docs", openapi::Page)
         .at("/.well-known/jwks.json", poem::get(auth::jwks))
         .at("/livez", poem::get(health::live))
         .at("/readyz", poem::get(health::ready))
         .at("/startupz", poem::get(health::started))
         .at("/*rest", other);
-    Edge::new(context, routes).boxed()
+    Edge::new(context, methods, routes).boxed()
 }

@@ -18,7 +18,7 @@ pub fn text() -> String {
     text
 }
 
-fn document() -> Value {
+pub(super) fn document() -> Value {
     let spec = super::resources().spec();
     let mut document: Value = serde_json::from_str(&spec).unwrap_or_default();
     document["paths"] = with_prefix_slash_removed(document["paths"].take());
@@ -118,9 +118,9 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(document: &Value) -> Self {
         Self {
-            text: document().to_string(),
+            text: document.to_string(),
         }
     }
 }

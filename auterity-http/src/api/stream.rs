@@ -28,6 +28,7 @@ pub(super) struct Api;
 impl Api {
     /// Follows the tenant's executions from now on.
     #[oai(path = "/stream", method = "get", operation_id = "stream_open")]
+    #[expect(clippy::unused_async, reason = "the framework awaits each handler")]
     async fn open(&self, request: &Request, caller: Caller) -> Result<StreamReply, Problem> {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;

@@ -150,12 +150,20 @@ enum DeployReply {
     Existing(Json<Workflow>, #[oai(header = "Location")] String),
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives from the handler's end to the answer's beginning"
+)]
 #[derive(ResponseContent)]
 enum WorkflowContent {
     Envelope(Json<Workflow>),
     Text(YamlText),
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives from the handler's end to the answer's beginning"
+)]
 #[derive(ApiResponse)]
 enum WorkflowReply {
     /// The workflow.
@@ -294,6 +302,10 @@ impl Api {
         path = "/:namespace/:name",
         method = "get",
         operation_id = "workflow_get"
+    )]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each argument is one parameter of the call"
     )]
     async fn get(
         &self,

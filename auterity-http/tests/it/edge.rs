@@ -52,8 +52,16 @@ async fn unknown_addresses_and_methods_are_problems() {
         .problem(404, "not_found");
     let put = fixture.call(Method::PUT, "/api/v1/workflows").send().await;
     put.problem(405, "method_not_allowed");
+    assert_eq!(put.header("allow"), "GET, POST");
     let post = fixture.post("/livez").send().await;
     post.problem(405, "method_not_allowed");
+    assert_eq!(post.header("allow"), "GET");
+    let patch = fixture
+        .call(Method::PATCH, "/api/v1/workflows/a/b")
+        .send()
+        .await;
+    patch.problem(405, "method_not_allowed");
+    assert_eq!(patch.header("allow"), "DELETE, GET");
     let page = fixture.get("/anything/else").send().await;
     assert_eq!(
         (page.status.as_u16(), &*page.text),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A workflow that ends at once and gives its input back.
-pub(crate) const ECHO: &str = r#"document:
+pub(crate) const ECHO: &str = r"document:
   dsl: '1.0.0'
   namespace: test
   name: echo
@@ -32,10 +32,10 @@ do:
   - say:
       set:
         said: ${ .count }
-"#;
+";
 
 /// A workflow that waits for an event of type `test.go`.
-pub(crate) const LISTEN: &str = r#"document:
+pub(crate) const LISTEN: &str = r"document:
   dsl: '1.0.0'
   namespace: test
   name: listen
@@ -47,7 +47,7 @@ do:
           one:
             with:
               type: test.go
-"#;
+";
 
 pub(crate) struct Fixture {
     pub(crate) endpoint: Arc<BoxEndpoint<'static, Response>>,
@@ -283,21 +283,25 @@ impl Events {
     /// Gives the next event with data; nothing at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Sent> {
         loop {
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
+            let text = std::mem::take(&mut self.text);
+            let mut rest = text.as_str();
+            while let Some((block, after)) = rest.split_once("\n\n") {
                 let mut sent = Sent::default();
                 for line in block.lines() {
                     match line.split_once(": ") {
-                        Some(("id", id)) => sent.id = id.to_owned(),
-                        Some(("event", event)) => sent.event = event.to_owned(),
+                        Some(("id", id)) => id.clone_into(&mut sent.id),
+                        Some(("event", event)) => event.clone_into(&mut sent.event),
                         Some(("data", data)) => sent.data.push_str(data),
                         _ => {}
                     }
                 }
-                self.text = rest.to_owned();
+                rest = after;
                 if !sent.data.is_empty() {
+                    rest.clone_into(&mut self.text);
                     return Some(sent);
                 }
             }
+            rest.clone_into(&mut self.text);
             let part = self.body.next().await?.unwrap();
             self.text.push_str(std::str::from_utf8(&part).unwrap());
         }

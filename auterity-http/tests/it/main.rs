@@ -1,4 +1,9 @@
 //! The API as a client meets it, in one process: an engine in memory, identity in SQLite.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panic"
+)]
 
 mod auth;
 mod edge;

@@ -1,4 +1,6 @@
-use expect_test::expect;
+use std::fmt::Write as _;
+
+use expect_test::{expect, expect_file};
 use poem::http::Method;
 use serde_json::{Value, json};
 
@@ -23,18 +25,16 @@ fn operations() -> Vec<(String, String, Value)> {
 /// A new route has to be added here, and to the tests of what it refuses.
 #[test]
 fn routes_are_known() {
-    let lines: String = operations()
-        .iter()
-        .map(|(method, path, operation)| {
-            let guard = if operation["security"].is_array() {
-                "token"
-            } else {
-                "open "
-            };
-            format!("{guard} {method:6} {path}\n")
-        })
-        .collect();
-    expect![[r#"
+    let mut lines = String::new();
+    for (method, path, operation) in operations() {
+        let guard = if operation["security"].is_array() {
+            "token"
+        } else {
+            "open "
+        };
+        writeln!(lines, "{guard} {method:6} {path}").unwrap();
+    }
+    expect![[r"
         token GET    /auth/me
         open  POST   /auth/refresh
         open  POST   /auth/sign-in
@@ -54,7 +54,7 @@ fn routes_are_known() {
         token POST   /workflows/{namespace}/{name}/executions
         token GET    /workflows/{namespace}/{name}/versions
         token GET    /workflows/{namespace}/{name}/versions/{version}
-    "#]]
+    "]]
     .assert_eq(&lines);
 }
 
@@ -75,6 +75,12 @@ fn each_operation_says_what_it_needs_and_how_it_fails() {
             assert!(operation["responses"]["401"].is_object(), "{place}");
         }
     }
+}
+
+/// `UPDATE_EXPECT=1` writes the file anew.
+#[test]
+fn published_document_is_current() {
+    expect_file!["../../../docs/reference/openapi.json"].assert_eq(&auterity_http::openapi());
 }
 
 /// Nobody gets past the door without a token, whatever the path and body.
@@ -111,4 +117,5 @@ async fn document_and_its_page_are_served() {
     assert!(!script.text.contains("http://") && !script.text.contains("https://"));
     let post = fixture.post("/api/docs").send().await;
     post.problem(405, "method_not_allowed");
+    assert_eq!(post.header("allow"), "GET");
 }

@@ -33,7 +33,11 @@ async fn foreign_executions_look_like_unknown_ones() {
         };
         let (one, other, rubbish) = (ask(&foreign).await, ask(unknown).await, ask("7").await);
         one.problem(404, "not_found");
-        assert_eq!(plain(&one, &foreign), plain(&other, unknown), "{method} {tail}");
+        assert_eq!(
+            plain(&one, &foreign),
+            plain(&other, unknown),
+            "{method} {tail}"
+        );
         rubbish.problem(404, "not_found");
     }
     let list = fixture.get("/api/v1/executions").by(&eve).send().await;
@@ -60,7 +64,11 @@ async fn foreign_workflows_look_like_unknown_ones() {
         };
         let (one, other) = (ask("listen").await, ask("absent").await);
         one.problem(404, "not_found");
-        assert_eq!(plain(&one, "listen"), plain(&other, "absent"), "{method} {tail}");
+        assert_eq!(
+            plain(&one, "listen"),
+            plain(&other, "absent"),
+            "{method} {tail}"
+        );
     }
     fixture.deploy(&eve, LISTEN).await;
     let list = fixture.get("/api/v1/workflows").by(&ada).send().await;
@@ -75,7 +83,11 @@ async fn cursor_of_another_tenant_is_refused() {
     fixture.deploy(&ada, LISTEN).await;
     fixture.start(&ada, "listen").await;
     fixture.start(&ada, "listen").await;
-    let page = fixture.get("/api/v1/executions?limit=1").by(&ada).send().await;
+    let page = fixture
+        .get("/api/v1/executions?limit=1")
+        .by(&ada)
+        .send()
+        .await;
     let cursor = page.json()["next_cursor"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/executions?limit=1&cursor={cursor}");
     let ask = |who: &Account| fixture.get(&path).by(who).send();
@@ -90,8 +102,14 @@ async fn key_of_another_tenant_is_another_key() {
     for name in ["ada", "eve"] {
         let account = fixture.sign_up(name).await;
         fixture.deploy(&account, LISTEN).await;
-        let call = fixture.post("/api/v1/workflows/test/listen/executions").by(&account);
-        let answer = call.header("idempotency-key", "k").json(&json!({})).send().await;
+        let call = fixture
+            .post("/api/v1/workflows/test/listen/executions")
+            .by(&account);
+        let answer = call
+            .header("idempotency-key", "k")
+            .json(&json!({}))
+            .send()
+            .await;
         ids.push(answer.json()["id"].as_str().unwrap().to_owned());
     }
     assert_ne!(ids[0], ids[1]);

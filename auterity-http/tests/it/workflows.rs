@@ -60,7 +60,13 @@ async fn known_version_is_not_sent_again() {
     let path = "/api/v1/workflows/test/echo";
     let first = fixture.get(path).by(&ada).send().await;
     let tag = first.header("etag").to_owned();
-    let known = |tag: &str| fixture.get(path).by(&ada).header("if-none-match", tag).send();
+    let known = |tag: &str| {
+        fixture
+            .get(path)
+            .by(&ada)
+            .header("if-none-match", tag)
+            .send()
+    };
     let same = known(&tag).await;
     assert_eq!(same.status, 304);
     assert!(same.text.is_empty());
@@ -75,14 +81,24 @@ async fn known_version_is_not_sent_again() {
 async fn mistakes_come_together_with_their_places() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;
-    let broken = ECHO
-        .replace("      set:\n        said: ${ .count }", "      set:\n        said: ${ .count + }\n      then: nowhere");
-    let deploy = fixture.post("/api/v1/workflows").by(&ada).yaml(&broken).send().await;
+    let broken = ECHO.replace(
+        "      set:\n        said: ${ .count }",
+        "      set:\n        said: ${ .count + }\n      then: nowhere",
+    );
+    let deploy = fixture
+        .post("/api/v1/workflows")
+        .by(&ada)
+        .yaml(&broken)
+        .send()
+        .await;
     let problem = deploy.problem(422, "definition_invalid");
     let errors = problem["errors"].as_array().unwrap();
     assert!(2 <= errors.len(), "{problem}");
     for error in errors {
-        assert!(error["pointer"].as_str().unwrap().starts_with("/do/0/say"), "{error}");
+        assert!(
+            error["pointer"].as_str().unwrap().starts_with("/do/0/say"),
+            "{error}"
+        );
         assert!(0 < error["line"].as_u64().unwrap() && 0 < error["column"].as_u64().unwrap());
     }
 
@@ -92,7 +108,15 @@ async fn mistakes_come_together_with_their_places() {
     let checked = checked.json();
     assert_eq!(checked["valid"], false);
     assert_eq!(checked["errors"].as_array().unwrap().len(), errors.len());
-    for key in ["code", "pointer", "detail", "line", "column", "end_line", "end_column"] {
+    for key in [
+        "code",
+        "pointer",
+        "detail",
+        "line",
+        "column",
+        "end_line",
+        "end_column",
+    ] {
         assert!(!checked["errors"][0][key].is_null(), "{key}");
     }
     let call = fixture.post("/api/v1/workflows/validate").by(&ada);
@@ -107,27 +131,52 @@ async fn list_is_paged_and_searched() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;
     for name in ["alpha", "beta", "gamma"] {
-        fixture.deploy(&ada, &ECHO.replace("name: echo", &format!("name: {name}"))).await;
+        fixture
+            .deploy(&ada, &ECHO.replace("name: echo", &format!("name: {name}")))
+            .await;
     }
     let names = |answer: &Value| -> Vec<String> {
         let items = answer["items"].as_array().unwrap();
-        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+        items
+            .iter()
+            .map(|item| item["name"].as_str().unwrap().to_owned())
+            .collect()
     };
-    let first = fixture.get("/api/v1/workflows?limit=2").by(&ada).send().await.json();
+    let first = fixture
+        .get("/api/v1/workflows?limit=2")
+        .by(&ada)
+        .send()
+        .await
+        .json();
     assert_eq!(names(&first), ["alpha", "beta"]);
     let cursor = first["next_cursor"].as_str().unwrap();
     let path = format!("/api/v1/workflows?limit=2&cursor={cursor}");
     let second = fixture.get(&path).by(&ada).send().await.json();
     assert_eq!(names(&second), ["gamma"]);
     assert_eq!(second["next_cursor"], Value::Null);
-    let found = fixture.get("/api/v1/workflows?q=ETA").by(&ada).send().await.json();
+    let found = fixture
+        .get("/api/v1/workflows?q=ETA")
+        .by(&ada)
+        .send()
+        .await
+        .json();
     assert_eq!(names(&found), ["beta"]);
 
     let path = format!("/api/v1/workflows?q=a&cursor={cursor}");
-    fixture.get(&path).by(&ada).send().await.problem(400, "cursor_invalid");
+    fixture
+        .get(&path)
+        .by(&ada)
+        .send()
+        .await
+        .problem(400, "cursor_invalid");
     for limit in ["0", "-1", "201", "1000000000", "x"] {
         let path = format!("/api/v1/workflows?limit={limit}");
-        fixture.get(&path).by(&ada).send().await.problem(400, "parameter_invalid");
+        fixture
+            .get(&path)
+            .by(&ada)
+            .send()
+            .await
+            .problem(400, "parameter_invalid");
     }
 }
 
@@ -138,9 +187,17 @@ async fn list_shows_recent_executions_oldest_first() {
     fixture.deploy(&ada, LISTEN).await;
     let first = fixture.start(&ada, "listen").await;
     let second = fixture.start(&ada, "listen").await;
-    let list = fixture.get("/api/v1/workflows").by(&ada).send().await.json();
+    let list = fixture
+        .get("/api/v1/workflows")
+        .by(&ada)
+        .send()
+        .await
+        .json();
     let recent = list["items"][0]["recent"].as_array().unwrap();
-    let ids: Vec<_> = recent.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let ids: Vec<_> = recent
+        .iter()
+        .map(|row| row["id"].as_str().unwrap())
+        .collect();
     assert_eq!(ids, [first, second]);
     assert!(list["items"][0].get("definition").is_none());
 }
@@ -154,16 +211,34 @@ async fn versions_are_listed_and_deleted_together() {
     let newer = LISTEN.replace("version: '1.0.0'", "version: '1.10.0'");
     fixture.deploy(&ada, &newer).await;
     let path = "/api/v1/workflows/test/listen";
-    let versions = fixture.get(&format!("{path}/versions")).by(&ada).send().await.json();
+    let versions = fixture
+        .get(&format!("{path}/versions"))
+        .by(&ada)
+        .send()
+        .await
+        .json();
     assert_eq!(versions["items"][0]["version"], "1.10.0");
     assert_eq!(versions["items"][1]["version"], "1.0.0");
 
     let delete = || fixture.call(Method::DELETE, path).by(&ada).send();
     assert_eq!(delete().await.status, 204);
     delete().await.problem(404, "not_found");
-    for gone in [path.to_owned(), format!("{path}/versions"), format!("{path}/versions/1.0.0")] {
-        fixture.get(&gone).by(&ada).send().await.problem(404, "not_found");
+    for gone in [
+        path.to_owned(),
+        format!("{path}/versions"),
+        format!("{path}/versions/1.0.0"),
+    ] {
+        fixture
+            .get(&gone)
+            .by(&ada)
+            .send()
+            .await
+            .problem(404, "not_found");
     }
-    let execution = fixture.get(&format!("/api/v1/executions/{id}")).by(&ada).send().await;
+    let execution = fixture
+        .get(&format!("/api/v1/executions/{id}"))
+        .by(&ada)
+        .send()
+        .await;
     assert_eq!(execution.status, 200);
 }

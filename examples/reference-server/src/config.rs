@@ -96,6 +96,9 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:8080]
     #[arg(long, env = "AUTERITY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address that browsers use; with https, session cookies are sent over HTTPS only
+    #[arg(long, env = "AUTERITY_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
     /// What this process does [default: all]
     #[arg(
         long,
@@ -147,6 +150,7 @@ struct FileSettings {
     allow_private_addresses: Option<bool>,
     log: Option<String>,
     listen: Option<SocketAddr>,
+    public_url: Option<String>,
     role: Option<Vec<String>>,
     worker_name: Option<String>,
     demo: Option<bool>,
@@ -165,6 +169,7 @@ pub(crate) struct Settings {
     pub(crate) private_addresses: bool,
     pub(crate) log: String,
     pub(crate) listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
     pub(crate) answers: bool,
     pub(crate) works: bool,
     pub(crate) worker_name: Option<String>,
@@ -208,6 +213,7 @@ impl Settings {
                 .or(file.log)
                 .unwrap_or_else(|| LOG_DEFAULT.to_owned()),
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            public_url: public_url(serve, file.public_url)?,
             answers: has(Role::Api),
             works: has(Role::Worker),
             worker_name: serve
@@ -215,6 +221,18 @@ impl Settings {
                 .or(file.worker_name),
             demo: serve.is_some_and(|serve| serve.demo) || file.demo.unwrap_or(false),
         })
+    }
+}
+
+/// Checks the address that browsers use.
+fn public_url(serve: Option<&Serve>, file: Option<String>) -> Result<Option<String>, Failure> {
+    let url = serve.and_then(|serve| serve.public_url.clone()).or(file);
+    let known = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+    match url {
+        Some(url) if !known(&url) => Err(Failure::usage(format!(
+            "the public URL {url} must begin with https:// or http://"
+        ))),
+        other => Ok(other),
     }
 }
 

@@ -9,7 +9,7 @@ use auterity_core::engine::{Engine, Options, Ports, Secrets};
 use auterity_core::functions::{Functions, Http, HttpOptions};
 use auterity_core::store::{SeaOptions, SeaStore, Store};
 use auterity_core::{Scope, TenantId};
-use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing};
+use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, Secret};
 
 use crate::config::Settings;
 use crate::failure::Failure;
@@ -71,6 +71,20 @@ impl DataFolder {
             SystemEntropy.fill(&mut random);
             format!("node-{:016x}", u64::from_be_bytes(random))
         })
+    }
+
+    /// Gives the key that authenticates page cursors.
+    fn cursor_key(&self) -> Result<Secret, Failure> {
+        let key = self.kept("cursor-key", || {
+            let mut random = [0_u8; 32];
+            SystemEntropy.fill(&mut random);
+            random
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .concat()
+        })?;
+        Ok(Secret::from(key))
     }
 
     /// Gives the scope of the tenant for work without sign-in.
@@ -137,6 +151,18 @@ pub(crate) async fn identity(
     auterity_tenancy::migrate(&db, clock.now()).await?;
     let keys = KeyRing::load_or_create(folder.file("signing-keys.json"), clock.as_ref())?;
     Ok(Identity::new(&IdentityOptions::default(), db, clock, keys)?)
+}
+
+/// The settings of the HTTP layer.
+pub(crate) fn http_options(
+    settings: &Settings,
+    folder: &DataFolder,
+) -> Result<auterity_http::Options, Failure> {
+    Ok(auterity_http::Options {
+        public_url: settings.public_url.clone(),
+        cursor_key: Some(folder.cursor_key()?),
+        ..auterity_http::Options::default()
+    })
 }
 
 /// The functions that definitions can call.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use auterity_core::Routines;
 use auterity_core::clock::{Clock, SystemClock};
-use auterity_http::{Options, ServeOptions, Server, Services};
+use auterity_http::{ServeOptions, Server, Services};
 use auterity_tenancy::Identity;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
         let services = Services {
             engine: engine.handle(),
             identity,
-            options: Options::default(),
+            options: wiring::http_options(&settings, &folder)?,
             on_sign_up: seeded,
         };
         let endpoint = auterity_http::mount(services, assets::endpoint());
