@@ -5,12 +5,19 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 
+use super::digest::Credentials;
 use crate::interpreter::{Problem, ProblemKind};
 
-/// Makes the `Authorization` header of a policy.
-///
-/// Problems name the policy's kind and properties, never its values.
-pub(super) fn authorization(policy: &Value) -> Result<HeaderValue, Problem> {
+/// How a call says who it is.
+pub(super) enum Authentication {
+    /// By this `Authorization` header.
+    Header(HeaderValue),
+    /// By answering the server's challenge.
+    Digest(Credentials),
+}
+
+/// Reads a policy. Problems name its kind and properties, never its values.
+pub(super) fn read(policy: &Value) -> Result<Authentication, Problem> {
     let Some((kind, settings)) = policy.as_object().and_then(|policy| policy.iter().next()) else {
         return Err(wrong(
             "the endpoint's authentication is not an object with one policy",
@@ -28,22 +35,28 @@ pub(super) fn authorization(policy: &Value) -> Result<HeaderValue, Problem> {
             format!("Basic {}", STANDARD.encode(format!("{user}:{word}")))
         }
         "bearer" => format!("Bearer {}", property(settings, "bearer", "token")?),
-        "digest" | "oauth2" | "oidc" | "certificate" => {
+        "digest" => {
+            return Ok(Authentication::Digest(Credentials {
+                username: property(settings, "digest", "username")?.to_owned(),
+                password: property(settings, "digest", "password")?.to_owned(),
+            }));
+        }
+        "oauth2" | "oidc" | "certificate" => {
             return Err(wrong(format!(
-                "{kind} authentication is not supported yet; use basic or bearer, or set the header"
+                "{kind} authentication is not supported yet; use basic, bearer or digest, or set the header"
             )));
         }
         "use" => return Err(wrong("the named authentication policy does not exist")),
         _ => {
             return Err(wrong(
-                "the endpoint's authentication is none of basic and bearer",
+                "the endpoint's authentication is none of basic, bearer and digest",
             ));
         }
     };
     let mut header = HeaderValue::from_str(&text)
         .map_err(|_| wrong("the credentials contain characters that a header cannot carry"))?;
     header.set_sensitive(true);
-    Ok(header)
+    Ok(Authentication::Header(header))
 }
 
 fn property<'a>(settings: &'a Value, kind: &str, name: &str) -> Result<&'a str, Problem> {
@@ -68,14 +81,20 @@ mod tests {
 
     use super::*;
 
+    fn header(policy: &Value) -> HeaderValue {
+        match read(policy) {
+            Ok(Authentication::Header(header)) => header,
+            _ => panic!("no header"),
+        }
+    }
+
     #[test]
     fn policies_become_headers() {
-        let basic =
-            authorization(&json!({"basic": {"username": "Aladdin", "password": "open sesame"}}));
-        let basic = basic.expect("a header");
+        let policy = json!({"basic": {"username": "Aladdin", "password": "open sesame"}});
+        let basic = header(&policy);
         assert_eq!(basic, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         assert!(basic.is_sensitive());
-        let bearer = authorization(&json!({"bearer": {"token": "abc"}})).expect("a header");
+        let bearer = header(&json!({"bearer": {"token": "abc"}}));
         assert_eq!(bearer, "Bearer abc");
     }
 
@@ -87,7 +106,7 @@ mod tests {
             json!({"basic": {"use": "canary"}}),
             json!({"bearer": {"token": "canary\r\nx: y"}}),
             json!({"bearer": {"token": 1}}),
-            json!({"digest": {"username": "canary", "password": "canary"}}),
+            json!({"digest": {"username": "canary"}}),
             json!({"oauth2": {"client": {"secret": "canary"}}}),
             json!({"oidc": {"client": {"secret": "canary"}}}),
             json!({"use": "canary"}),
@@ -96,7 +115,7 @@ mod tests {
             json!("canary"),
         ];
         for policy in table {
-            let problem = authorization(&policy).expect_err("a problem");
+            let problem = read(&policy).err().expect("a problem");
             assert_eq!(problem.status, 400, "{policy}");
             assert!(!format!("{problem:?}").contains("canary"), "{problem:?}");
         }

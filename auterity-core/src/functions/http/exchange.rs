@@ -2,13 +2,13 @@
 
 use std::error::Error as StdError;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode};
 use url::Url;
 
-use super::HttpOptions;
 use super::guard::{Guard, Refusal};
 use super::request::{Call, Outgoing, header_bytes, within};
+use super::{HttpOptions, digest};
 use crate::interpreter::{Problem, ProblemKind};
 
 /// What another server may see of the headers that were meant for the first one.
@@ -40,7 +40,9 @@ pub(super) async fn exchange(
     options: &HttpOptions,
 ) -> Result<Answer, Problem> {
     let mut sent = call.send;
+    let home = sent.url.origin();
     let mut redirects = 0;
+    let mut answered = false;
     let response = loop {
         guard.check(&sent.url).map_err(refused)?;
         let response = send(client, &sent).await?;
@@ -49,6 +51,20 @@ pub(super) async fn exchange(
             header_bytes(response.headers()),
             options.header_bytes_max,
         )?;
+        if let Some(credentials) = &call.digest
+            && response.status() == StatusCode::UNAUTHORIZED
+            && !std::mem::replace(&mut answered, true)
+            && sent.url.origin() == home
+            && let Some(header) = digest::answer(
+                credentials,
+                sent.method.as_str(),
+                &sent.url,
+                response.headers(),
+            )
+        {
+            sent.headers.insert(AUTHORIZATION, header);
+            continue;
+        }
         if !call.redirect {
             break response;
         }
@@ -61,6 +77,11 @@ pub(super) async fn exchange(
         }
         redirects += 1;
         sent = next(sent, target, response.status())?;
+        if call.digest.is_some() {
+            // The answer was for one address.
+            sent.headers.remove(AUTHORIZATION);
+            answered = false;
+        }
     };
     let status = response.status();
     if !(status.is_success() || (call.redirect && status.is_redirection())) {

@@ -17,6 +17,7 @@
 //!   401 and 403 included.
 
 mod authentication;
+mod digest;
 mod exchange;
 mod guard;
 mod request;

@@ -7,7 +7,9 @@ use reqwest::header::{
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{HttpOptions, authentication, template};
+use super::authentication::{self, Authentication};
+use super::digest::Credentials;
+use super::{HttpOptions, template};
 use crate::functions::Invocation;
 use crate::interpreter::{Problem, ProblemKind};
 
@@ -41,6 +43,8 @@ pub(super) enum Output {
 /// be a secret.
 pub(super) struct Call {
     pub(super) send: Outgoing,
+    /// For the endpoint's own server, if it asks.
+    pub(super) digest: Option<Credentials>,
     pub(super) output: Output,
     /// Whether redirections are followed and statuses from 300 to 399 are answers.
     pub(super) redirect: bool,
@@ -64,9 +68,17 @@ impl Call {
         append_query(&mut url, arguments.get("query"))?;
         let mut headers = headers(arguments.get("headers"))?;
         let body = body(arguments.get("body"), &mut headers)?;
-        if let Some(policy) = policy {
-            headers.insert(AUTHORIZATION, authentication::authorization(policy)?);
-        }
+        let digest = match policy.map(authentication::read).transpose()? {
+            None => None,
+            Some(Authentication::Header(header)) => {
+                headers.insert(AUTHORIZATION, header);
+                None
+            }
+            Some(Authentication::Digest(credentials)) => {
+                headers.remove(AUTHORIZATION);
+                Some(credentials)
+            }
+        };
         if !headers.contains_key(IDEMPOTENCY_KEY) {
             headers.insert(
                 HeaderName::from_static(IDEMPOTENCY_KEY),
@@ -96,6 +108,7 @@ impl Call {
         };
         Ok(Self {
             send,
+            digest,
             output: output(arguments)?,
             redirect: redirect(arguments)?,
         })

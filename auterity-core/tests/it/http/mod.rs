@@ -206,6 +206,38 @@ async fn basic_authentication_signs_in() {
 }
 
 #[tokio::test]
+async fn digest_authentication_answers_the_challenge_of_its_own_server_only() {
+    let (server, other) = (Server::start(), Server::start());
+    let arguments = |uri: String| {
+        json!({
+            "method": "post", "body": "text", "redirect": true,
+            "endpoint": {"uri": uri, "authentication": {"digest": {"username": "canary", "password": "word"}}},
+        })
+    };
+    for path in ["/digest?a=b", "/redirect/307?/digest?a=b"] {
+        let output = call(arguments(server.url(path))).await.expect("an answer");
+        let given = output["given"].as_str().expect("a header").to_owned();
+        assert!(
+            given.starts_with("Digest username=\"canary\", realm=\"r\""),
+            "{given}"
+        );
+        assert!(
+            given.contains("uri=\"/digest?a=b\"") && !given.contains("word"),
+            "{given}"
+        );
+        assert_eq!(server.last().body, "text");
+    }
+    let problem = call(arguments(server.url("/status/401")))
+        .await
+        .expect_err("a problem");
+    assert_eq!((kind(&problem), problem.status), ("communication", 401));
+    let elsewhere = server.url(&format!("/redirect/303?{}", other.url("/digest")));
+    let problem = call(arguments(elsewhere)).await.expect_err("a problem");
+    assert_eq!(problem.status, 401);
+    assert!(!format!("{:?}", other.received()).contains("canary"));
+}
+
+#[tokio::test]
 async fn failures_become_problems_with_a_status_and_without_content() {
     let server = Server::start();
     for status in [300, 302, 304, 400, 401, 403, 404, 409, 429, 500, 503] {

@@ -156,6 +156,18 @@ fn answer(received: &Received, mut out: TcpStream, reader: &mut impl Read) -> Op
             };
             plain(status, json, b"{}")
         }
+        ["digest"] => {
+            let challenge = "www-authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\", \
+                             algorithm=SHA-256\r\n";
+            match received.headers.get("authorization") {
+                Some(given) => plain(
+                    "200 OK",
+                    json,
+                    json!({ "given": given }).to_string().as_bytes(),
+                ),
+                None => plain("401 Unauthorized", challenge, b""),
+            }
+        }
         ["redirect", status] => plain(
             &format!("{status} Elsewhere"),
             &format!("location: {query}\r\n"),
