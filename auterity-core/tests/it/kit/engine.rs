@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auterity_core::clock::{Entropy, SystemEntropy};
 use auterity_core::engine::{Engine, Handle, Ports, StartRequest};
-use auterity_core::functions::{Functions, Http, HttpOptions};
+use auterity_core::functions::{Functions, Http, HttpOptions, OpenApi};
 use auterity_core::interpreter::{TaskRecord, TaskState};
 use auterity_core::store::{EventRow, SeaOptions, SeaStore, Status, Store};
 use auterity_core::{ExecutionId, Scope};
@@ -65,7 +65,8 @@ async fn execute(scenarios: &[Scenario], store: SeaStore) -> Vec<String> {
         ..HttpOptions::default()
     };
     let functions = Functions::built_in()
-        .with("http", Http::new(local));
+        .with("http", Http::new(local.clone()))
+        .with("openapi", OpenApi::new(local));
     let ports = Ports {
         functions,
         ..Ports::new(Arc::new(store.clone()))
