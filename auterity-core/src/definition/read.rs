@@ -1,5 +1,7 @@
 //! From text to a definition.
 
+use serde_json::Value;
+
 use super::document::Definition;
 use super::limits::Limits;
 use super::mistake::{Finding, Mistake, Place};
@@ -20,6 +22,26 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Definition, Vec<Mistake>> {
     match reading.definition {
         Some(definition) if reading.mistakes.is_empty() => Ok(definition),
         _ => Err(finish(reading.mistakes, limits)),
+    }
+}
+
+/// Reads any YAML or JSON as data.
+///
+/// # Errors
+/// Gives the first mistake, with line and column.
+pub(crate) fn read_data(text: &str, limits: &Limits) -> Result<Value, String> {
+    let source = Source::new(text);
+    let (tree, mistakes) = match refuse_text(text, &source, limits) {
+        Some(mistake) => (None, vec![mistake]),
+        None => build(text, &source, limits),
+    };
+    match (tree, mistakes.first()) {
+        (Some(tree), None) => Ok(tree.to_value()),
+        (_, Some(mistake)) => {
+            let (line, column) = (mistake.start.line, mistake.start.column);
+            Err(format!("line {line}, column {column}: {}", mistake.message))
+        }
+        (None, None) => Err("the text is empty".to_owned()),
     }
 }
 

@@ -216,7 +216,7 @@ fn unknown_function(name: &str) -> Problem {
         "run/script" | "run/shell" | "run/container" => {
             format!("tasks of kind {name} are off: the host has not enabled them")
         }
-        "openapi" | "grpc" | "asyncapi" | "mcp" | "a2a" => {
+        "grpc" | "asyncapi" | "mcp" | "a2a" => {
             format!("calls of kind {name} are not available in this engine yet")
         }
         _ => format!(

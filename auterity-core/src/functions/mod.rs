@@ -2,6 +2,7 @@
 
 mod echo;
 mod http;
+mod openapi;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use echo::Echo;
 pub use http::{Http, HttpOptions};
+pub use openapi::OpenApi;
 
 use crate::interpreter::Problem;
 use crate::{ExecutionId, Scope};
@@ -79,13 +81,15 @@ impl Functions {
         Self::default()
     }
 
-    /// Makes a registry with the built-in functions. `http` calls public addresses only;
-    /// a host that wants otherwise adds its own [`Http`] in its place.
+    /// Makes a registry with the built-in functions. `http` and `openapi` call public
+    /// addresses only; a host that wants otherwise adds its own [`Http`] and
+    /// [`OpenApi`] in their place.
     #[must_use]
     pub fn built_in() -> Self {
         Self::none()
             .with("echo", Echo)
             .with("http", Http::default())
+            .with("openapi", OpenApi::default())
     }
 
     /// Adds a function, in place of any of the same name.

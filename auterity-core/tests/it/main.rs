@@ -11,4 +11,5 @@ mod engine;
 mod expression;
 mod http;
 mod kit;
+mod openapi;
 mod store;

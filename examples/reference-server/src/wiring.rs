@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use auterity_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use auterity_core::engine::{Engine, Options, Ports, Secrets};
-use auterity_core::functions::{Functions, Http, HttpOptions};
+use auterity_core::functions::{Functions, Http, HttpOptions, OpenApi};
 use auterity_core::store::{SeaOptions, SeaStore, Store};
 use auterity_core::{Scope, TenantId};
 use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, Secret};
@@ -171,7 +171,9 @@ pub(crate) fn functions(settings: &Settings) -> Functions {
         private_addresses: settings.private_addresses,
         ..HttpOptions::default()
     };
-    Functions::built_in().with("http", Http::new(options))
+    Functions::built_in()
+        .with("http", Http::new(options.clone()))
+        .with("openapi", OpenApi::new(options))
 }
 
 /// Starts the engine.

@@ -21,11 +21,11 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// The last request of a call and what came back.
-pub(super) struct Answer {
-    pub(super) sent: Outgoing,
+pub(in crate::functions) struct Answer {
+    pub(in crate::functions) sent: Outgoing,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(in crate::functions) body: Vec<u8>,
 }
 
 /// Sends the call's request, follows redirections if it says so, and reads the answer.

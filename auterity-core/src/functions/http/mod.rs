@@ -20,9 +20,9 @@ mod authentication;
 mod digest;
 mod exchange;
 mod guard;
-mod request;
-mod response;
-mod template;
+pub(super) mod request;
+pub(super) mod response;
+pub(super) mod template;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +35,7 @@ use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::exchange::Answer;
 use self::guard::Guard;
 use self::request::Call;
 use super::{Function, Invocation};
@@ -121,6 +122,29 @@ impl Http {
         }
     }
 
+    pub(super) fn options(&self) -> &HttpOptions {
+        &self.options
+    }
+
+    /// Sends a call and reads the answer, in whatever time it takes.
+    pub(super) async fn exchange(&self, call: Call) -> Result<Answer, Problem> {
+        exchange::exchange(self.client()?, &self.guard, call, &self.options).await
+    }
+
+    /// Ends work that takes longer than a whole call may.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let time_max = self.options.time_max;
+        tokio::time::timeout(time_max.unsigned_abs(), work)
+            .await
+            .map_err(|_| {
+                let detail = format!("the call took longer than {time_max:#}");
+                Problem::new(ProblemKind::Timeout, detail)
+            })?
+    }
+
     fn client(&self) -> Result<&Client, Problem> {
         if let Some(client) = self.client.get() {
             return Ok(client);
@@ -163,16 +187,7 @@ impl Function for Http {
     async fn call(&self, invocation: Invocation) -> Result<Value, Problem> {
         let call = Call::read(&invocation, &self.options)?;
         let output = call.output;
-        let exchange = exchange::exchange(self.client()?, &self.guard, call, &self.options);
-        let time_max = self.options.time_max;
-        let answer = tokio::time::timeout(time_max.unsigned_abs(), exchange)
-            .await
-            .map_err(|_| {
-                Problem::new(
-                    ProblemKind::Timeout,
-                    format!("the call took longer than {time_max:#}"),
-                )
-            })??;
+        let answer = self.in_time(self.exchange(call)).await?;
         response::output(answer, output)
     }
 }

@@ -33,7 +33,7 @@ const RESERVED: [&str; 12] = [
 
 /// What the task's output is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(in crate::functions) enum Output {
     Raw,
     Content,
     Response,
@@ -41,19 +41,19 @@ pub(super) enum Output {
 
 /// One call as the definition asks for it. It has no `Debug`, for any part of it may
 /// be a secret.
-pub(super) struct Call {
+pub(in crate::functions) struct Call {
     pub(super) send: Outgoing,
     /// For the endpoint's own server, if it asks.
     pub(super) digest: Option<Credentials>,
-    pub(super) output: Output,
+    pub(in crate::functions) output: Output,
     /// Whether redirections are followed and statuses from 300 to 399 are answers.
     pub(super) redirect: bool,
 }
 
 /// What goes to one server.
-pub(super) struct Outgoing {
+pub(in crate::functions) struct Outgoing {
     pub(super) method: Method,
-    pub(super) url: Url,
+    pub(in crate::functions) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Vec<u8>>,
 }
@@ -64,7 +64,17 @@ impl Call {
             return Err(wrong("the arguments of an http call must be an object"));
         };
         let (endpoint, policy) = endpoint(arguments)?;
-        let mut url = parse(&template::expand(endpoint, &invocation.input)?)?;
+        let url = parse(&template::expand(endpoint, &invocation.input)?)?;
+        Self::to((url, policy), arguments, Some(&invocation.key), options)
+    }
+
+    /// Makes a call to an endpoint from the other arguments of an http call.
+    pub(in crate::functions) fn to(
+        (mut url, policy): (Url, Option<&Value>),
+        arguments: &Map<String, Value>,
+        key: Option<&str>,
+        options: &HttpOptions,
+    ) -> Result<Self, Problem> {
         append_query(&mut url, arguments.get("query"))?;
         let mut headers = headers(arguments.get("headers"))?;
         let body = body(arguments.get("body"), &mut headers)?;
@@ -79,11 +89,11 @@ impl Call {
                 Some(credentials)
             }
         };
-        if !headers.contains_key(IDEMPOTENCY_KEY) {
-            headers.insert(
-                HeaderName::from_static(IDEMPOTENCY_KEY),
-                idempotency_key(&invocation.key)?,
-            );
+        if let Some(key) = key
+            && !headers.contains_key(IDEMPOTENCY_KEY)
+        {
+            let name = HeaderName::from_static(IDEMPOTENCY_KEY);
+            headers.insert(name, idempotency_key(key)?);
         }
         if !headers.contains_key(USER_AGENT) {
             let agent = concat!("auterity/", env!("CARGO_PKG_VERSION"));
@@ -132,13 +142,16 @@ pub(super) fn within(what: &str, bytes: usize, bytes_max: usize) -> Result<(), P
     Err(Problem::new(ProblemKind::Runtime, detail))
 }
 
-fn endpoint(arguments: &Map<String, Value>) -> Result<(&str, Option<&Value>), Problem> {
-    let (uri, policy) = match arguments.get("endpoint") {
+/// Reads the property `endpoint`: its address and its authentication policy.
+pub(in crate::functions) fn endpoint(
+    holder: &Map<String, Value>,
+) -> Result<(&str, Option<&Value>), Problem> {
+    let (uri, policy) = match holder.get("endpoint") {
         Some(Value::String(uri)) => return Ok((uri, None)),
         Some(Value::Object(endpoint)) => (endpoint.get("uri"), endpoint.get("authentication")),
         _ => {
             return Err(wrong(
-                "an http call needs an endpoint: a text, or an object with 'uri'",
+                "an endpoint is needed: a text, or an object with 'uri'",
             ));
         }
     };
@@ -150,7 +163,7 @@ fn endpoint(arguments: &Map<String, Value>) -> Result<(&str, Option<&Value>), Pr
 
 /// Parses the address. The parser itself would drop line breaks and read a backslash
 /// as a slash, so that what is called differs from what is written.
-fn parse(text: &str) -> Result<Url, Problem> {
+pub(in crate::functions) fn parse(text: &str) -> Result<Url, Problem> {
     if text.contains(|found: char| found.is_control() || found == '\\') {
         return Err(wrong(
             "the endpoint contains a control character or a backslash",
@@ -285,7 +298,8 @@ fn redirect(arguments: &Map<String, Value>) -> Result<bool, Problem> {
     }
 }
 
-fn plain(value: &Value) -> Option<String> {
+/// Gives the text of a value that has a plain one.
+pub(in crate::functions) fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

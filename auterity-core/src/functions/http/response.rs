@@ -13,7 +13,7 @@ use crate::interpreter::{Problem, ProblemKind};
 const REDACTED: &str = "(redacted)";
 
 /// Makes the task's raw output.
-pub(super) fn output(answer: Answer, output: Output) -> Result<Value, Problem> {
+pub(in crate::functions) fn output(answer: Answer, output: Output) -> Result<Value, Problem> {
     match output {
         Output::Raw => Ok(Value::String(STANDARD.encode(&answer.body))),
         Output::Content => content(&answer.headers, answer.body),

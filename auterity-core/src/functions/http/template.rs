@@ -10,7 +10,7 @@ use crate::interpreter::{Problem, ProblemKind};
 ///
 /// Values are percent-encoded, so that none can leave its place; one that would make
 /// up a dot segment, which URL parsers resolve before anything is sent, is refused.
-pub(super) fn expand(template: &str, input: &Value) -> Result<String, Problem> {
+pub(in crate::functions) fn expand(template: &str, input: &Value) -> Result<String, Problem> {
     let mut expanded = String::with_capacity(template.len());
     let mut rest = template;
     let mut count = 0;
@@ -56,7 +56,8 @@ fn text(name: &str, input: &Value) -> Result<String, Problem> {
     }
 }
 
-fn encode(text: &str, out: &mut String) {
+/// Encodes what is not unreserved in a URI.
+pub(in crate::functions) fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

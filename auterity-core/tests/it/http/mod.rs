@@ -1,6 +1,6 @@
 //! `call: http` against a local server.
 
-mod server;
+pub(crate) mod server;
 
 use std::sync::Arc;
 

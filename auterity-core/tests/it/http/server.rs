@@ -22,6 +22,8 @@ pub(crate) struct Received {
 pub(crate) struct Server {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    /// What "/held" gives.
+    held: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -31,6 +33,7 @@ impl Server {
         let server = Self {
             address,
             received: Arc::default(),
+            held: Arc::default(),
         };
         let serving = server.clone();
         thread::spawn(move || {
@@ -44,6 +47,12 @@ impl Server {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Takes in the text that "/held" gives.
+    pub(crate) fn hold(&self, text: &str) {
+        let mut held = self.held.lock().expect("no test panics while it holds this");
+        text.clone_into(&mut held);
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -61,8 +70,20 @@ impl Server {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         let received = read(&mut reader)?;
         self.received.lock().ok()?.push(received.clone());
+        if received.target.starts_with("/held") {
+            let held = self.held.lock().ok()?.clone();
+            return hand_out(&held, stream);
+        }
         answer(&received, stream, &mut reader)
     }
+}
+
+fn hand_out(text: &str, mut out: TcpStream) -> Option<()> {
+    let length = text.len();
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    out.write_all(head.as_bytes()).ok()?;
+    out.write_all(text.as_bytes()).ok()
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {

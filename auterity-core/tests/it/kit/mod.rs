@@ -5,6 +5,7 @@
 //! over the kit say so and pass.
 
 pub(crate) mod double;
+mod engine;
 pub(crate) mod feature;
 mod yaml;
 
