@@ -33,9 +33,10 @@ fn push_prerelease(key: &mut String, pre: &Prerelease) {
     for identifier in pre.split('.') {
         if identifier.bytes().all(|byte| byte.is_ascii_digit()) {
             // Numbers of any length: the longer is the larger, no leading zeros.
-            key.push_str(&format!("0{:06}{identifier}!", identifier.len()));
+            let length = format!("{:06}", identifier.len());
+            key.extend(["0", &length, identifier, "!"]);
         } else {
-            key.push_str(&format!("1{identifier}!"));
+            key.extend(["1", identifier, "!"]);
         }
     }
     key.push(' ');

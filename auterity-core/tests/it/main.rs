@@ -2,8 +2,10 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::panic,
+    clippy::print_stdout,
     clippy::too_many_lines,
-    reason = "helpers of tests fail by panic, read their settings and the time, and tables may be long"
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panic, say what they skip, read their settings and the time, and tables may be long"
 )]
 
 mod definition;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -306,24 +307,25 @@ impl State {
             return;
         };
         let priority = Reverse(execution.start.priority);
-        match std::mem::replace(&mut execution.place, place.clone()) {
-            Place::Ready { due } => drop(self.ready.remove(&(priority, due, id))),
-            Place::Parked { due: Some(due), .. } => drop(self.timers.remove(&(due, id))),
+        match &execution.place {
+            Place::Ready { due } => drop(self.ready.remove(&(priority, *due, id))),
+            Place::Parked { due: Some(due), .. } => drop(self.timers.remove(&(*due, id))),
             Place::Owned { worker, .. } => {
-                if let Some(owned) = self.owned.get_mut(&worker) {
+                if let Some(owned) = self.owned.get_mut(worker) {
                     owned.remove(&id);
                 }
             }
             Place::Parked { due: None, .. } | Place::Gone => {}
         }
-        match place {
-            Place::Ready { due } => drop(self.ready.insert((priority, due, id))),
-            Place::Parked { due: Some(due), .. } => drop(self.timers.insert((due, id))),
+        match &place {
+            Place::Ready { due } => drop(self.ready.insert((priority, *due, id))),
+            Place::Parked { due: Some(due), .. } => drop(self.timers.insert((*due, id))),
             Place::Owned { worker, .. } => {
-                self.owned.entry(worker).or_default().insert(id);
+                self.owned.entry(*worker).or_default().insert(id);
             }
             Place::Parked { due: None, .. } | Place::Gone => {}
         }
+        execution.place = place;
     }
 
     /// Makes claimable what a worker owned.
@@ -377,7 +379,7 @@ impl Execution {
             started_at: self.start.at,
             ended_at: ended.map(|ended| ended.at),
             waiting_for,
-            input: whole.then(|| self.start.input.clone()),
+            input: whole.then(|| Arc::clone(&self.start.input)),
             output: ended.filter(|_| whole).and_then(|end| end.output.clone()),
             error: ended.filter(|_| whole).and_then(|end| end.error.clone()),
             parent: self.start.parent.map(|parent| parent.execution),

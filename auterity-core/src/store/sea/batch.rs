@@ -209,7 +209,7 @@ fn sqlite_refusal(error: sqlx::Error, code: &str, reason: String) -> Refusal {
         // The guard of the batch, see `sqlite`.
         19 if reason.contains("guard") => Refusal::Duplicate,
         // Too big, a constraint, a type.
-        18 | 19 | 20 => Refusal::Entry(reason),
+        18..=20 => Refusal::Entry(reason),
         _ => Refusal::Other(unavailable(error)),
     }
 }

@@ -319,10 +319,7 @@ impl Filter {
 
     fn before(&mut self, at: i64, id: ExecutionId) {
         let (at, id) = (self.place(at.into()), self.place(id.as_uuid().into()));
-        let columns = match self.order.starts_with('a') {
-            true => "a0.started_at, a0.execution",
-            false => "e.started_at, e.id",
-        };
+        let columns = self.order.replace(" DESC", "");
         let _written = write!(self.text, " AND ({columns}) < ({at}, {id})").is_ok();
     }
 }

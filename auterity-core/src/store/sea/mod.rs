@@ -7,6 +7,8 @@ mod batch;
 mod definitions;
 mod executions;
 mod migration;
+#[cfg(test)]
+mod plans;
 mod postgres;
 mod rows;
 mod sqlite;
@@ -77,13 +79,16 @@ pub struct SeaStore {
     /// Where statements that write go: SQLite has one connection for that.
     write: DatabaseConnection,
     hot: Arc<Hot>,
+    /// What was read, for the test that explains it.
+    #[cfg(test)]
+    asked: Arc<std::sync::Mutex<Vec<Statement>>>,
 }
 
 /// The parts that each database does in its own way.
 #[derive(Debug)]
 enum Hot {
     Sqlite(Sqlite),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl SeaStore {
@@ -108,6 +113,8 @@ impl SeaStore {
                 read,
                 write,
                 hot: Arc::new(Hot::Sqlite(hot)),
+                #[cfg(test)]
+                asked: Arc::default(),
             });
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -116,7 +123,9 @@ impl SeaStore {
             return Ok(Self {
                 write: read.clone(),
                 read,
-                hot: Arc::new(Hot::Postgres(hot)),
+                hot: Arc::new(Hot::Postgres(Box::new(hot))),
+                #[cfg(test)]
+                asked: Arc::default(),
             });
         }
         let message = "the database URL must begin with sqlite: or postgres:";
@@ -138,21 +147,23 @@ impl SeaStore {
     }
 
     async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, Error> {
-        let backend = self.read.get_database_backend();
-        let statement = Statement::from_sql_and_values(backend, text, values);
-        self.read
-            .query_all_raw(statement)
-            .await
-            .map_err(|error| read_error(&error))
+        let rows = self.read.query_all_raw(self.statement(text, values)).await;
+        rows.map_err(|error| read_error(&error))
     }
 
     async fn one(&self, text: &str, values: Vec<Value>) -> Result<Option<QueryResult>, Error> {
+        let row = self.read.query_one_raw(self.statement(text, values)).await;
+        row.map_err(|error| read_error(&error))
+    }
+
+    fn statement(&self, text: &str, values: Vec<Value>) -> Statement {
         let backend = self.read.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, text, values);
-        self.read
-            .query_one_raw(statement)
-            .await
-            .map_err(|error| read_error(&error))
+        #[cfg(test)]
+        if let Ok(mut asked) = self.asked.lock() {
+            asked.push(statement.clone());
+        }
+        statement
     }
 }
 

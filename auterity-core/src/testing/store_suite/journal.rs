@@ -141,10 +141,12 @@ pub(super) async fn repeated_entry_at_each_position_has_no_effect(store: Arc<dyn
     assert_eq!(Status::Running, life.status(1).await);
 }
 
+/// Makes an entry one that no store takes.
+type Spoil<'a> = &'a (dyn Fn(&mut Entry) + Sync);
+
 pub(super) async fn bad_entry_at_each_position_is_refused_alone(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
     let huge: Arc<str> = "x".repeat(TEXT_BYTES_MAX + 1).into();
-    type Spoil<'a> = &'a (dyn Fn(&mut Entry) + Sync);
     let spoils: [(&str, Spoil<'_>); 9] = [
         ("text too long", &|entry| {
             entry.events[0].payload = Arc::clone(&huge);
@@ -362,7 +364,7 @@ pub(super) async fn odd_texts_come_back_unchanged(store: Arc<dyn Store>) {
     let row = row.expect("it is there");
     assert_eq!(attributes, Some(row.attributes));
     let texts = [row.input, row.output, row.error];
-    assert_eq!([Some(odd.clone()), Some(odd.clone()), Some(odd)], texts);
+    assert_eq!([Some(&odd); 3], texts.each_ref().map(Option::as_ref));
 
     // What it waits for is for people: a null character may be shown as another.
     let waiting = Next::Parked {

@@ -1,54 +1,163 @@
 //! The stores pass the suite, and do what only each of them can do wrong.
 
+mod faults;
 mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
 
-use auterity_core::store::{MemoryStore, SeaOptions, SeaStore, Store};
+use auterity_core::clock::{Entropy, SystemEntropy};
+use auterity_core::definition::{ProgramHash, WorkflowRef};
+use auterity_core::store::{
+    Entry, EventRow, Fence, MemoryStore, Next, Outcome, SeaOptions, SeaStore, Start, Store,
+};
 use auterity_core::testing::store_suite::CASES;
+use auterity_core::{Actor, ExecutionId, Scope, TenantId, WorkerId};
+use jiff::{SignedDuration, Timestamp};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
-/// Opens an empty, migrated store.
-async fn open(url: &str, options: SeaOptions) -> Arc<SeaStore> {
-    let store = SeaStore::open(url, options).await.expect("it opens");
-    store.migrate().await.expect("it migrates");
-    store.migrate().await.expect("migrating again is harmless");
-    Arc::new(store)
+const POSTGRES_VARIABLE: &str = "AUTERITY_TEST_POSTGRES_URL";
+
+/// A store in a place of its own.
+struct Place {
+    url: String,
+    options: SeaOptions,
+    /// Goes with the test.
+    _folder: Option<tempfile::TempDir>,
 }
 
-/// The PostgreSQL server for tests; says loudly when there is none.
-fn postgres_url() -> Option<String> {
-    let url = std::env::var("AUTERITY_TEST_POSTGRES_URL").ok();
-    if url.is_none() {
-        println!("SKIPPED: set AUTERITY_TEST_POSTGRES_URL to test on PostgreSQL");
+impl Place {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            url: format!("sqlite://{}", folder.path().join("test.db").display()),
+            options: SeaOptions::default(),
+            _folder: Some(folder),
+        }
     }
-    url
-}
 
-/// Options with a schema that no other test has.
-fn own_schema() -> SeaOptions {
-    SeaOptions {
-        schema: format!("test_{}", Uuid::new_v4().simple()),
-        ..SeaOptions::default()
+    /// A schema of its own, if there is a server.
+    fn postgres(test: &str) -> Option<Self> {
+        let Ok(url) = std::env::var(POSTGRES_VARIABLE) else {
+            println!("SKIPPED: {test} on PostgreSQL, because {POSTGRES_VARIABLE} is not set");
+            return None;
+        };
+        let mut random = [0_u8; 8];
+        SystemEntropy.fill(&mut random);
+        let schema = format!("test_{:016x}", u64::from_le_bytes(random));
+        // The name under which the server lists this test's connections.
+        let mark = if url.contains('?') { '&' } else { '?' };
+        Some(Self {
+            url: format!("{url}{mark}application_name={schema}"),
+            options: SeaOptions {
+                schema,
+                ..SeaOptions::default()
+            },
+            _folder: None,
+        })
+    }
+
+    async fn open(&self) -> Arc<SeaStore> {
+        let store = SeaStore::open(&self.url, self.options.clone());
+        let store = store.await.unwrap();
+        store.migrate().await.unwrap();
+        store.migrate().await.expect("migrating again is harmless");
+        Arc::new(store)
+    }
+
+    /// A connection to PostgreSQL beside the store's.
+    async fn beside(&self) -> PgConnection {
+        let options: PgConnectOptions = self.url.parse().unwrap();
+        let options = options
+            .application_name("beside")
+            .options([("search_path", self.options.schema.as_str())]);
+        options.connect().await.unwrap()
+    }
+
+    async fn drop_schema(&self) {
+        let text = format!("DROP SCHEMA \"{}\" CASCADE", self.options.schema);
+        execute(&mut self.beside().await, &text).await;
     }
 }
 
-/// A connection beside the store's.
-async fn beside(url: &str, schema: &str) -> sqlx::PgConnection {
-    use sqlx::ConnectOptions;
-    let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a URL");
-    let options = options.options([("search_path", schema)]);
-    options.connect().await.expect("it connects")
+async fn execute(connection: &mut PgConnection, text: &str) {
+    let query = sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned()));
+    query.execute(connection).await.unwrap();
 }
 
-async fn drop_schema(url: &str, schema: &str) {
-    let mut connection = beside(url, schema).await;
-    let text = format!("DROP SCHEMA \"{schema}\" CASCADE");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(text))
-        .execute(&mut connection)
-        .await
-        .expect("the schema goes");
+fn now() -> Timestamp {
+    Timestamp::from_second(1_900_000_000).unwrap()
+}
+
+fn tenant() -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(7))
+}
+
+fn execution(number: u128) -> ExecutionId {
+    ExecutionId::from_uuid(Uuid::from_u128(number))
+}
+
+async fn register(store: &dyn Store, name: &str, life: u128, lease: SignedDuration) -> Fence {
+    let id = WorkerId::from_uuid(Uuid::from_u128(life));
+    store.worker_register(name, id, now(), lease).await.unwrap()
+}
+
+async fn worker(store: &dyn Store) -> Fence {
+    register(store, "worker", 1, SignedDuration::from_hours(1)).await
+}
+
+fn entry(number: u128, sequence: u64, next: Next) -> Entry {
+    Entry {
+        tenant: tenant(),
+        execution: execution(number),
+        start: (sequence == 1).then(|| Start {
+            workflow: WorkflowRef {
+                namespace: "test".to_owned(),
+                name: "order".to_owned(),
+                version: "1.0.0".to_owned(),
+            },
+            program: ProgramHash::of("order"),
+            input: "{}".into(),
+            parent: None,
+            idempotency_key: None,
+            attributes: [("half".to_owned(), (number % 2).to_string())].into(),
+            priority: 0,
+            at: now(),
+        }),
+        events: vec![EventRow {
+            sequence,
+            at: now(),
+            kind: "effect.completed",
+            payload: "{}".into(),
+            records: "[]".into(),
+        }],
+        snapshot: None,
+        subscribe: Vec::new(),
+        unsubscribe: Vec::new(),
+        consumed: Vec::new(),
+        messages: Vec::new(),
+        next,
+    }
+}
+
+fn parked() -> Next {
+    Next::Parked {
+        due: None,
+        waiting_for: None,
+    }
+}
+
+async fn record(store: &dyn Store, fence: &Fence, entries: &[Entry]) {
+    let outcomes = store.journal_append(Some(fence), entries).await.unwrap();
+    assert_eq!(vec![Outcome::Recorded; entries.len()], outcomes);
+}
+
+async fn journal_length(store: &dyn Store, number: u128) -> usize {
+    let scope = Scope::new(tenant(), Actor::Host);
+    let rows = store.journal_list(&scope, execution(number), 0, 1_000);
+    rows.await.unwrap().len()
 }
 
 #[tokio::test]
@@ -63,24 +172,23 @@ async fn memory_passes_the_suite() {
 async fn sqlite_passes_the_suite() {
     for (name, case) in CASES {
         println!("SQLite: {name}");
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("test.db").display());
-        let store = open(&url, SeaOptions::default()).await;
-        case(store.clone()).await;
+        let place = Place::sqlite();
+        let store = place.open().await;
+        case(Arc::<SeaStore>::clone(&store)).await;
         store.close().await;
     }
 }
 
 #[tokio::test]
 async fn postgres_passes_the_suite() {
-    let Some(url) = postgres_url() else { return };
     for (name, case) in CASES {
+        let Some(place) = Place::postgres("the suite") else {
+            return;
+        };
         println!("PostgreSQL: {name}");
-        let options = own_schema();
-        let schema = options.schema.clone();
-        let store = open(&url, options).await;
-        case(store.clone()).await;
+        let store = place.open().await;
+        case(Arc::<SeaStore>::clone(&store)).await;
         store.close().await;
-        drop_schema(&url, &schema).await;
+        place.drop_schema().await;
     }
 }

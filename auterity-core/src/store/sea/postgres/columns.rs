@@ -22,6 +22,20 @@ pub(super) static APPEND: LazyLock<String> = LazyLock::new(|| {
 
 /// Makes a set of columns that are bound in the order in which they stand.
 macro_rules! columns {
+    (@bind $name:ident <$life:lifetime> $($field:ident)+) => {
+        impl<$life> $name<$life> {
+            fn bind(self, query: PgQuery<$life>) -> PgQuery<$life> {
+                query $(.bind(self.$field))+
+            }
+        }
+    };
+    (@bind $name:ident $($field:ident)+) => {
+        impl $name {
+            fn bind(self, query: PgQuery<'_>) -> PgQuery<'_> {
+                query $(.bind(self.$field))+
+            }
+        }
+    };
     ($($(#[$meta:meta])* $name:ident $(<$life:lifetime>)? { $($field:ident: $kind:ty,)+ })+) => {$(
         $(#[$meta])*
         #[derive(Default)]
@@ -29,11 +43,7 @@ macro_rules! columns {
             $($field: Vec<$kind>,)+
         }
 
-        impl $(<$life>)? $name $(<$life>)? {
-            fn bind<'q>(self, query: PgQuery<'q>) -> PgQuery<'q> $(where $life: 'q)? {
-                query $(.bind(self.$field))+
-            }
-        }
+        columns!(@bind $name $(<$life>)? $($field)+);
     )+};
 }
 
@@ -172,10 +182,7 @@ impl<'e> Batch<'e> {
         batch
     }
 
-    pub(super) fn bind<'q>(self, query: PgQuery<'q>) -> PgQuery<'q>
-    where
-        'e: 'q,
-    {
+    pub(super) fn bind(self, query: PgQuery<'e>) -> PgQuery<'e> {
         let query = self.starts.bind(query);
         let query = self.attributes.bind(query);
         let query = self.appends.bind(query);

@@ -39,7 +39,7 @@ const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 /// Settings of the connections that only call the functions of the hot path: its
 /// statements are planned once, and along the indexes, whatever the tables' sizes
 /// were at that moment.
-const HOT_SETTINGS: [(&str, &str); 5] = [
+pub(super) const HOT_SETTINGS: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -104,9 +104,10 @@ impl Postgres {
     }
 
     pub(super) async fn close(&self) {
-        // Ends a wait that is under way, which gives the listener back.
+        // Calling it marks the pool closed, which ends a wait that is under way; the
+        // pool then waits for the listener's connection.
         let listening = self.listening.close();
-        self.heard.send_modify(|count| *count += 1);
+        *self.listener.lock().await = None;
         listening.await;
         if let Some(connection) = self.journal.lock().await.take() {
             // The server notices by itself if the farewell does not reach it.

@@ -220,7 +220,7 @@ impl Sqlite {
         if messages.is_empty() {
             return Ok(());
         }
-        let script = Script::messages(messages).map_err(unwritable);
+        let script = Script::messages(messages).map_err(|error| unwritable(&error));
         let put = self.execute(None, script.map_err(Refusal::into_error)?);
         put.await.map_err(Refusal::into_error)
     }
@@ -241,7 +241,7 @@ impl Sqlite {
         let kept: Vec<&Entry> = kept
             .filter(|entry| !skipped.contains(&entry.execution))
             .collect();
-        let script = Script::of(fence, &kept).map_err(unwritable)?;
+        let script = Script::of(fence, &kept).map_err(|error| unwritable(&error))?;
         self.execute(fence, script).await?;
         Ok(skipped)
     }
@@ -250,8 +250,8 @@ impl Sqlite {
     /// written makes its guard refuse it again.
     async fn skipped(&self, fence: Option<&Fence>, entries: &[&Entry]) -> Done<Vec<ExecutionId>> {
         let mut skipped = sections::repeated_keys(entries);
-        let appends = sections::appends_json(entries).map_err(unwritable)?;
-        let starts = sections::starts_json(entries).map_err(unwritable)?;
+        let appends = sections::appends_json(entries).map_err(|error| unwritable(&error))?;
+        let starts = sections::starts_json(entries).map_err(|error| unwritable(&error))?;
         let fence = fence.cloned();
         let found = self.transaction(move |connection| {
             Box::pin(async move {
@@ -385,7 +385,7 @@ fn lease_until(now: Timestamp, lease: SignedDuration) -> i64 {
     micros(now.checked_add(lease).unwrap_or(Timestamp::MAX))
 }
 
-fn unwritable(error: serde_json::Error) -> Refusal {
+fn unwritable(error: &serde_json::Error) -> Refusal {
     Refusal::Entry(error.to_string())
 }
 

@@ -1,0 +1,362 @@
+//! No statement that is executed often reads a whole table.
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::types::Uuid;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+
+use super::{SeaOptions, SeaStore};
+use crate::clock::{Entropy as _, SystemEntropy};
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::store::{
+    DefinitionRow, Entry, EventRow, ExecutionQuery, InboxMessage, MessageKind, Next, Snapshot,
+    Start, Status, Store as _, Subscription,
+};
+use crate::{Actor, ExecutionId, InboxId, Scope, TenantId, WorkerId};
+
+const EXECUTIONS: u128 = 4_000;
+
+fn at(seconds: u128) -> Timestamp {
+    let seconds = i64::try_from(seconds).expect("a small number");
+    Timestamp::from_second(1_900_000_000 + seconds).expect("a time in range")
+}
+
+fn execution(number: u128) -> ExecutionId {
+    ExecutionId::from_uuid(Uuid::from_u128(number))
+}
+
+fn tenant(number: u128) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(number % 10))
+}
+
+fn workflow(number: u128) -> WorkflowRef {
+    WorkflowRef {
+        namespace: "test".to_owned(),
+        name: format!("flow-{}", number % 40),
+        version: "1.0.0".to_owned(),
+    }
+}
+
+/// A start with something in every table.
+fn start(number: u128) -> Entry {
+    let event = |sequence| EventRow {
+        sequence,
+        at: at(number),
+        kind: "effect.completed",
+        payload: "{}".into(),
+        records: "[]".into(),
+    };
+    Entry {
+        tenant: tenant(number),
+        execution: execution(number),
+        start: Some(Start {
+            workflow: workflow(number),
+            program: ProgramHash::of(&number.to_string()),
+            input: "{}".into(),
+            parent: None,
+            idempotency_key: Some(format!("key-{number}")),
+            attributes: [("number".to_owned(), number.to_string())].into(),
+            priority: i32::try_from(number % 3).unwrap_or(0),
+            at: at(number),
+        }),
+        events: (1..=5).map(event).collect(),
+        snapshot: Some(Snapshot {
+            sequence: 4,
+            format: 1,
+            state: "{}".into(),
+        }),
+        subscribe: vec![Subscription {
+            tenant: tenant(number),
+            execution: execution(number),
+            effect: 1,
+            filter: 0,
+            event_type: Some(format!("type-{}", number % 100)),
+            condition: "{}".into(),
+        }],
+        unsubscribe: Vec::new(),
+        consumed: Vec::new(),
+        messages: vec![message(number)],
+        next: if number.is_multiple_of(2) {
+            Next::Queued
+        } else {
+            Next::Parked {
+                due: Some(at(number)),
+                waiting_for: None,
+            }
+        },
+    }
+}
+
+fn message(number: u128) -> InboxMessage {
+    InboxMessage {
+        id: InboxId::derived(execution(number), "message"),
+        tenant: tenant(number),
+        execution: execution(number),
+        kind: MessageKind::CloudEvent,
+        effect: Some(1),
+        payload: "{}".into(),
+        at: at(number),
+    }
+}
+
+async fn fill(store: &SeaStore) {
+    store.migrate().await.expect("it migrates");
+    let numbers: Vec<u128> = (0..EXECUTIONS).collect();
+    for some in numbers.chunks(500) {
+        let entries: Vec<Entry> = some.iter().map(|number| start(*number)).collect();
+        let appended = store.journal_append(None, &entries).await;
+        assert_eq!(entries.len(), appended.expect("it appends").len());
+    }
+    for number in 0..1_000 {
+        let text = number.to_string();
+        let row = DefinitionRow {
+            workflow: WorkflowRef {
+                version: format!("1.{}.0", number / 40),
+                ..workflow(number)
+            },
+            hash: ProgramHash::of(&text),
+            title: None,
+            summary: None,
+            text: text.into(),
+            created_at: at(0),
+        };
+        let scope = Scope::new(tenant(number), Actor::Host);
+        let put = store.definition_put(&scope, row).await;
+        put.expect("it puts");
+    }
+}
+
+/// Executes every read that the engine does again and again.
+async fn read(store: &SeaStore) {
+    let number = 7;
+    let scope = Scope::new(tenant(number), Actor::Host);
+    let ids = [execution(number), execution(17)];
+    store.execution_load(&ids).await.expect("it loads");
+    store.inbox_fetch(&ids).await.expect("it fetches");
+    let matched = store.subscription_match(tenant(number), "type-7").await;
+    assert!(!matched.expect("it matches").is_empty());
+    let fetched = store.execution_fetch(&scope, ids[0]).await;
+    assert!(fetched.expect("it fetches").is_some());
+    let events = store.journal_list(&scope, ids[0], 1, 10).await;
+    assert_eq!(4, events.expect("it lists").len());
+    let hash = ProgramHash::of("7");
+    let pinned = store.definition_fetch_pinned(tenant(number), hash).await;
+    assert!(pinned.expect("it fetches").is_some());
+    for version in [None, Some("1.0.0")] {
+        let fetched = store.definition_fetch(&scope, "test", "flow-7", version);
+        assert!(fetched.await.expect("it fetches").is_some());
+    }
+    let recent = [workflow(7), workflow(17)];
+    let recent = store.execution_recent(&scope, &recent, 5).await;
+    assert_eq!(10, recent.expect("it lists").len());
+    let all = ExecutionQuery {
+        limit: 20,
+        ..ExecutionQuery::default()
+    };
+    for query in [
+        all.clone(),
+        ExecutionQuery {
+            workflow: Some(("test".to_owned(), "flow-7".to_owned())),
+            before: Some((at(2_000), execution(2_000))),
+            ..all.clone()
+        },
+        ExecutionQuery {
+            attributes: [("number".to_owned(), "7".to_owned())].into(),
+            ..all.clone()
+        },
+        ExecutionQuery {
+            status: Some(Status::Waiting),
+            ..all.clone()
+        },
+        ExecutionQuery {
+            status: Some(Status::Running),
+            ..all
+        },
+    ] {
+        let listed = store.execution_list(&scope, &query).await;
+        listed.expect("it lists");
+    }
+}
+
+/// Explains every statement that was read through sea-orm.
+async fn explain(store: &SeaStore, how: &str) -> Vec<(String, String)> {
+    let asked = std::mem::take(&mut *store.asked.lock().expect("nobody panicked"));
+    let mut plans = Vec::new();
+    for statement in asked {
+        let explained = Statement {
+            sql: format!("{how} {}", statement.sql),
+            ..statement.clone()
+        };
+        let rows = store.read.query_all_raw(explained).await;
+        let rows = rows.expect("it explains");
+        let mut plan = String::new();
+        for row in rows {
+            let line: String = match store.read.get_database_backend() {
+                DatabaseBackend::Postgres => row.try_get_by_index(0),
+                _ => row.try_get("", "detail"),
+            }
+            .expect("a plan is text");
+            writeln!(plan, "{line}").expect("a text takes more");
+        }
+        plans.push((statement.sql, plan));
+    }
+    plans
+}
+
+#[tokio::test]
+async fn sqlite_reads_no_whole_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", folder.path().join("plans.db").display());
+    let store = SeaStore::open(&url, SeaOptions::default()).await;
+    let store = store.expect("it opens");
+    fill(&store).await;
+    read(&store).await;
+    for (text, plan) in explain(&store, "EXPLAIN QUERY PLAN").await {
+        let tables = [
+            "execution",
+            "queue",
+            "journal",
+            "attribute",
+            "inbox",
+            "snapshot",
+        ];
+        let aliases = ["e", "q", "j", "a0", "definition", "subscription"];
+        for table in tables.iter().chain(&aliases) {
+            let whole = plan.lines().any(|line| line == format!("SCAN {table}"));
+            assert!(!whole, "{text}\n{plan}");
+        }
+    }
+    store.close().await;
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test run says in the environment where its server is"
+)]
+#[tokio::test]
+async fn postgres_reads_no_whole_table() {
+    let Ok(url) = std::env::var("AUTERITY_TEST_POSTGRES_URL") else {
+        println!("SKIPPED: plans on PostgreSQL, because AUTERITY_TEST_POSTGRES_URL is not set");
+        return;
+    };
+    let mut random = [0_u8; 8];
+    SystemEntropy.fill(&mut random);
+    let schema = format!("test_{:016x}", u64::from_le_bytes(random));
+    let options = SeaOptions {
+        schema: schema.clone(),
+        ..SeaOptions::default()
+    };
+    let store = SeaStore::open(&url, options).await.expect("it opens");
+    fill(&store).await;
+    let connect: PgConnectOptions = url.parse().expect("a URL");
+    let beside = connect
+        .options([("search_path", schema.as_str())])
+        .options(super::postgres::HOT_SETTINGS);
+    let mut beside = beside.connect().await.expect("it connects");
+    execute(&mut beside, "ANALYZE").await;
+    read(&store).await;
+    for (text, plan) in explain(&store, "EXPLAIN").await {
+        assert!(!plan.contains("Seq Scan"), "{text}\n{plan}");
+    }
+    hot_functions(&store, &mut beside).await;
+    store.close().await;
+    execute(&mut beside, &format!("DROP SCHEMA \"{schema}\" CASCADE")).await;
+}
+
+async fn execute(connection: &mut PgConnection, text: &str) {
+    let query = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
+    query.execute(connection).await.expect("it executes");
+}
+
+/// Calls the functions of the hot path in one transaction and asks the server which
+/// tables were read as a whole.
+async fn hot_functions(store: &SeaStore, connection: &mut PgConnection) {
+    let id = WorkerId::from_uuid(Uuid::from_u128(1));
+    let lease = SignedDuration::from_hours(1);
+    let fence = store.worker_register("plans", id, at(0), lease).await;
+    let fence = fence.expect("it registers");
+    let worker = format!(
+        "'{}', '{}', {}",
+        fence.name,
+        fence.worker.as_uuid(),
+        fence.epoch
+    );
+    let append = append_call(connection, &worker).await;
+    let now = at(EXECUTIONS).as_microsecond();
+    let id = |number: u128| execution(number).as_uuid();
+    execute(connection, "BEGIN").await;
+    for call in [
+        format!("SELECT worker_beat({worker}, 1000000, {now}, 50)"),
+        append,
+        format!(
+            "SELECT inbox_put(ARRAY['{}']::uuid[], ARRAY['{}']::uuid[], ARRAY['{}']::uuid[],
+                ARRAY['cancel'], ARRAY[1], ARRAY['x'], ARRAY[1])",
+            id(900_000),
+            tenant(9).as_uuid(),
+            id(9),
+        ),
+        format!(
+            "SELECT worker_free(ARRAY['{}']::uuid[])",
+            fence.worker.as_uuid()
+        ),
+    ] {
+        execute(connection, &call).await;
+    }
+    let text = "SELECT relname::text, coalesce(seq_scan, 0), coalesce(idx_scan, 0)
+         FROM pg_stat_xact_user_tables WHERE schemaname = current_schema()";
+    let counted = sqlx::query(text).fetch_all(&mut *connection).await;
+    let counted: Vec<(String, i64, i64)> = counted
+        .expect("it counts")
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect();
+    for (table, whole, by_index) in &counted {
+        // There are a few workers, as many as processes.
+        assert!(*whole == 0 || table == "worker", "{counted:?}");
+        let written = [
+            "execution",
+            "queue",
+            "journal",
+            "inbox",
+            "subscription",
+            "snapshot",
+        ];
+        let used = *by_index != 0 || !written.contains(&table.as_str());
+        assert!(used || table == "journal", "{counted:?}");
+    }
+    execute(connection, "ROLLBACK").await;
+}
+
+/// The call of `journal_append` with a row in most columns: two executions go on (one
+/// parks, one ends), with everything that hangs on it.
+async fn append_call(connection: &mut PgConnection, worker: &str) -> String {
+    let text = "SELECT unnest(proargnames)::text AS name, unnest(proargtypes)::regtype::text AS kind
+         FROM pg_proc WHERE proname = 'journal_append' AND pronamespace = current_schema()::regnamespace";
+    let parameters = sqlx::query(text).fetch_all(connection).await;
+    let mut values = Vec::new();
+    for row in parameters.expect("it is there").iter().skip(4) {
+        let (name, kind): (String, String) = (row.get(0), row.get(1));
+        let starts = name.starts_with("s_") || name.starts_with("t_");
+        let of = |numbers: [u128; 2]| {
+            let [first, second] = numbers.map(|number| execution(number).as_uuid().to_string());
+            format!("'{first}','{second}'")
+        };
+        let row = match (&*name, &*kind) {
+            _ if starts => String::new(),
+            ("c_id" | "m_id", _) => of([800_000, 800_001]),
+            (name, _) if name.ends_with("_tenant") => of([4, 6]),
+            (_, "uuid[]") => of([4, 6]),
+            (_, "boolean[]") => "false, false".to_owned(),
+            (_, "text[]") => "'x','y'".to_owned(),
+            _ => "7, 8".to_owned(),
+        };
+        values.push(format!("ARRAY[{row}]::{kind}"));
+    }
+    format!(
+        "SELECT journal_append(true, {worker}, {})",
+        values.join(", ")
+    )
+}
