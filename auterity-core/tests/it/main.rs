@@ -1,6 +1,7 @@
 //! Integration tests of the crate.
 #![expect(
     clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
     clippy::panic,
     clippy::print_stdout,
     clippy::too_many_lines,

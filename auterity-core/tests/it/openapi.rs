@@ -71,26 +71,58 @@ async fn operations_of_swagger_are_called() {
     arguments["output"] = json!("response");
     let answer = call(arguments).await.expect("an answer");
     assert_eq!(answer["request"]["method"], "GET");
-    assert_eq!(answer["request"]["uri"], format!("{}/v2/pet/7", double.url()));
+    assert_eq!(
+        answer["request"]["uri"],
+        format!("{}/v2/pet/7", double.url())
+    );
     assert_eq!(answer["request"]["headers"]["accept"], "application/json");
-    assert_eq!((&answer["statusCode"], &answer["content"]["id"]), (&json!(200), &json!(7)));
+    assert_eq!(
+        (&answer["statusCode"], &answer["content"]["id"]),
+        (&json!(200), &json!(7))
+    );
 }
 
 #[tokio::test]
 async fn slips_are_told_clearly() {
     let double = Double::start();
     let table = [
-        ("getPetByID", json!({"petId": 1}), "no operation \"getPetByID\"; did you mean \"getPetById\"?"),
-        ("getPetById", json!({}), "\"getPetById\" needs the parameter \"petId\""),
-        ("getPetById", json!({"petId": null}), "needs the parameter \"petId\""),
-        ("getPetById", json!({"petId": ""}), "\"petId\" of the path is empty"),
+        (
+            "getPetByID",
+            json!({"petId": 1}),
+            "no operation \"getPetByID\"; did you mean \"getPetById\"?",
+        ),
+        (
+            "getPetById",
+            json!({}),
+            "\"getPetById\" needs the parameter \"petId\"",
+        ),
+        (
+            "getPetById",
+            json!({"petId": null}),
+            "needs the parameter \"petId\"",
+        ),
+        (
+            "getPetById",
+            json!({"petId": ""}),
+            "\"petId\" of the path is empty",
+        ),
         ("getPetById", json!({"petId": ".."}), "another directory"),
-        ("getPetById", json!({"petId": [[1]]}), "\"petId\" cannot be written"),
-        ("getPetById", json!({"petId": 1, "petid": 1}), "no parameter \"petid\"; did you mean \"petId\"?"),
+        (
+            "getPetById",
+            json!({"petId": [[1]]}),
+            "\"petId\" cannot be written",
+        ),
+        (
+            "getPetById",
+            json!({"petId": 1, "petid": 1}),
+            "no parameter \"petid\"; did you mean \"petId\"?",
+        ),
         ("getPetById", json!([1]), "'parameters' must be an object"),
     ];
     for (operation, parameters, wanted) in table {
-        let problem = call(pets(&double, operation, parameters)).await.expect_err(wanted);
+        let problem = call(pets(&double, operation, parameters))
+            .await
+            .expect_err(wanted);
         assert!(detail(&problem).contains(wanted), "{wanted}: {problem:?}");
         assert_eq!(problem.status, 400, "{problem:?}");
     }
@@ -117,27 +149,42 @@ async fn unreadable_documents_are_told() {
         ),
     ];
     for (document, wanted) in table {
-        let problem = call_of(&server, document, json!({})).await.expect_err(wanted);
+        let problem = call_of(&server, document, json!({}))
+            .await
+            .expect_err(wanted);
         assert!(detail(&problem).contains(wanted), "{wanted}: {problem:?}");
     }
-    let arguments = json!({"document": {"endpoint": server.url("/status/404")}, "operationId": "subject"});
+    let arguments =
+        json!({"document": {"endpoint": server.url("/status/404")}, "operationId": "subject"});
     let problem = call(arguments).await.expect_err("a problem");
     assert_eq!(problem.status, 404);
-    assert!(detail(&problem).contains("document could not be fetched"), "{problem:?}");
+    assert!(
+        detail(&problem).contains("document could not be fetched"),
+        "{problem:?}"
+    );
 }
 
 #[tokio::test]
 async fn private_documents_and_servers_are_refused_unless_allowed() {
     let server = Server::start();
-    let arguments = json!({"document": {"endpoint": server.url("/json")}, "operationId": "subject"});
+    let arguments =
+        json!({"document": {"endpoint": server.url("/json")}, "operationId": "subject"});
     let problem = OpenApi::default().call(invocation(1, arguments)).await;
     let problem = problem.expect_err("a problem");
-    assert!(detail(&problem).contains("not a public address"), "{problem:?}");
+    assert!(
+        detail(&problem).contains("not a public address"),
+        "{problem:?}"
+    );
     assert_eq!(server.received().len(), 0);
     let document = "{openapi: 3.0.0, servers: [{url: 'http://169.254.169.254/'}], \
                     paths: {/a: {get: {operationId: subject}}}}";
-    let problem = call_of(&server, document, json!({})).await.expect_err("a problem");
-    assert!(detail(&problem).contains("not a public address"), "{problem:?}");
+    let problem = call_of(&server, document, json!({}))
+        .await
+        .expect_err("a problem");
+    assert!(
+        detail(&problem).contains("not a public address"),
+        "{problem:?}"
+    );
 }
 
 const EVERY_PLACE: &str = "
@@ -204,7 +251,9 @@ async fn parameters_go_where_the_document_puts_them() {
             "tags": ["good"],
         },
     });
-    let sent = call_of(&server, EVERY_PLACE, rest).await.expect("an answer");
+    let sent = call_of(&server, EVERY_PLACE, rest)
+        .await
+        .expect("an answer");
     assert_eq!(sent["method"], "POST");
     let target = sent["target"].as_str().expect("a target");
     let (path, query) = target.split_once('?').expect("a query");
@@ -235,12 +284,20 @@ async fn parameters_go_where_the_document_puts_them() {
     assert_eq!(header("idempotency-key").as_deref(), Some("exe-1-7"));
     let body: Value = serde_json::from_str(sent["body"].as_str().expect("a body")).expect("JSON");
     assert_eq!(body, json!({"name": "Rex", "tags": ["good"]}));
-    let document = server.received().into_iter().find(|one| one.target.starts_with("/held"));
+    let document = server
+        .received()
+        .into_iter()
+        .find(|one| one.target.starts_with("/held"));
     let headers = document.expect("the document was fetched").headers;
     assert_eq!(headers.get("authorization"), None);
     let lacking = json!({"parameters": {"petId": 1, "kinds": "x"}});
-    let problem = call_of(&server, EVERY_PLACE, lacking).await.expect_err("a problem");
-    assert!(detail(&problem).contains("needs the parameter \"body\""), "{problem:?}");
+    let problem = call_of(&server, EVERY_PLACE, lacking)
+        .await
+        .expect_err("a problem");
+    assert!(
+        detail(&problem).contains("needs the parameter \"body\""),
+        "{problem:?}"
+    );
 }
 
 #[tokio::test]
@@ -263,24 +320,46 @@ async fn bodies_are_written_as_the_document_says() {
     let form = "application/x-www-form-urlencoded";
     let table = [
         (open(json_type), json!({"body": [1, 2]}), "[1,2]", json_type),
-        (open(json_type), json!({"body": "text"}), "\"text\"", json_type),
+        (
+            open(json_type),
+            json!({"body": "text"}),
+            "\"text\"",
+            json_type,
+        ),
         (open(json_type), json!({"a": 1}), r#"{"a":1}"#, json_type),
         (open("'*/*'"), json!({"a": 1}), r#"{"a":1}"#, json_type),
-        (open(form), json!({"a": "1 2", "b": true}), "a=1+2&b=true", form),
+        (
+            open(form),
+            json!({"a": "1 2", "b": true}),
+            "a=1+2&b=true",
+            form,
+        ),
         (open("text/csv"), json!({"body": "a,b"}), "a,b", "text/csv"),
-        (swagger(pet), json!({"pet": {"id": 1}}), r#"{"id":1}"#, json_type),
+        (
+            swagger(pet),
+            json!({"pet": {"id": 1}}),
+            r#"{"id":1}"#,
+            json_type,
+        ),
         (swagger(field), json!({"x": "y z"}), "x=y+z", form),
     ];
     for (document, parameters, body, media) in table {
         let sent = call_of(&server, &document, json!({"parameters": parameters})).await;
         let sent = sent.unwrap_or_else(|problem| panic!("{document}: {problem:?}"));
         assert_eq!(sent["body"], body, "{document}");
-        assert_eq!(echoed(&sent, "content-type").as_deref(), Some(media), "{document}");
+        assert_eq!(
+            echoed(&sent, "content-type").as_deref(),
+            Some(media),
+            "{document}"
+        );
         assert_eq!(sent["target"], "/echo/a", "{document}");
     }
     let refused = [
         (open("application/xml"), json!({"body": {"a": 1}})),
-        (swagger("consumes: [multipart/form-data], parameters: [{name: x, in: formData}]"), json!({"x": 1})),
+        (
+            swagger("consumes: [multipart/form-data], parameters: [{name: x, in: formData}]"),
+            json!({"x": 1}),
+        ),
     ];
     for (document, parameters) in refused {
         let problem = call_of(&server, &document, json!({"parameters": parameters})).await;
@@ -291,8 +370,11 @@ async fn bodies_are_written_as_the_document_says() {
 #[tokio::test]
 async fn documents_are_kept_for_each_tenant_and_its_credentials() {
     let server = Server::start();
-    server.hold("{openapi: 3.0.0, servers: [{url: /echo}], paths: {/a: {get: {operationId: subject}}}}");
-    let plain = json!({"document": {"endpoint": server.url("/held/api")}, "operationId": "subject"});
+    server.hold(
+        "{openapi: 3.0.0, servers: [{url: /echo}], paths: {/a: {get: {operationId: subject}}}}",
+    );
+    let plain =
+        json!({"document": {"endpoint": server.url("/held/api")}, "operationId": "subject"});
     let mut signed = plain.clone();
     signed["document"]["endpoint"] = json!({
         "uri": server.url("/held/api"),
@@ -301,11 +383,17 @@ async fn documents_are_kept_for_each_tenant_and_its_credentials() {
     let function = function();
     let fetched = || {
         let received = server.received().into_iter();
-        received.filter(|one| one.target.starts_with("/held")).count()
+        received
+            .filter(|one| one.target.starts_with("/held"))
+            .count()
     };
-    for (tenant, arguments, wanted) in
-        [(1, &plain, 1), (1, &plain, 1), (1, &signed, 2), (1, &signed, 2), (2, &plain, 3)]
-    {
+    for (tenant, arguments, wanted) in [
+        (1, &plain, 1),
+        (1, &plain, 1),
+        (1, &signed, 2),
+        (1, &signed, 2),
+        (2, &plain, 3),
+    ] {
         let called = function.call(invocation(tenant, arguments.clone())).await;
         called.expect("an answer");
         assert_eq!(fetched(), wanted);

@@ -187,7 +187,10 @@ impl Document {
     fn host(&self, operation: &Operation<'_>) -> Result<Url, Problem> {
         let text = |name: &str| self.root.get(name).and_then(Value::as_str);
         let schemes = self.texts(operation, "schemes");
-        let scheme = match ["https", "http"].into_iter().find(|one| schemes.contains(one)) {
+        let scheme = match ["https", "http"]
+            .into_iter()
+            .find(|one| schemes.contains(one))
+        {
             Some(scheme) => scheme,
             None if schemes.is_empty() => self.url.scheme(),
             None => return Err(wrong("the document's API speaks neither https nor http")),

@@ -68,7 +68,10 @@ impl OpenApi {
         document.await.map(Arc::clone)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "bounded by the document limit and the effects in flight")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "bounded by the document limit and the effects in flight"
+    )]
     async fn fetch(&self, url: Url, policy: Option<&Value>) -> Result<Arc<Document>, Problem> {
         let arguments = json!({
             "method": "get",

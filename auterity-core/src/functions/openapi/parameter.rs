@@ -56,9 +56,8 @@ pub(super) fn declared<'d>(
     let mut declared: Vec<Parameter<'d>> = Vec::new();
     // What comes first counts: the operation's own parameters replace the path's.
     let mut add = |parameter: Parameter<'d>| {
-        let is_known = |known: &Parameter<'_>| {
-            known.name == parameter.name && known.place == parameter.place
-        };
+        let is_known =
+            |known: &Parameter<'_>| known.name == parameter.name && known.place == parameter.place;
         if !declared.iter().any(is_known) {
             declared.push(parameter);
         }
@@ -114,7 +113,9 @@ impl<'d> Parameter<'d> {
                 Some(other) => Style::Unknown(other),
             },
             Standard::OpenApi3 => {
-                let ignored = NO_PARAMETERS.iter().any(|one| name.eq_ignore_ascii_case(one));
+                let ignored = NO_PARAMETERS
+                    .iter()
+                    .any(|one| name.eq_ignore_ascii_case(one));
                 if place == Place::Header && ignored {
                     return Ok(None);
                 }
@@ -204,9 +205,7 @@ impl<'d> Parameter<'d> {
     }
 
     fn item(&self, value: &Value) -> Result<String, Problem> {
-        plain(value).ok_or_else(|| {
-            self.unwritable("its members are no texts, numbers or booleans")
-        })
+        plain(value).ok_or_else(|| self.unwritable("its members are no texts, numbers or booleans"))
     }
 
     fn unknown(&self, style: &str) -> Problem {

@@ -25,7 +25,10 @@ pub(super) fn request(
     let mut request = Request {
         document,
         operation,
-        given: parameters.iter().filter(|(_, value)| !value.is_null()).collect(),
+        given: parameters
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
         missing: Vec::new(),
         path: Map::new(),
         query: Map::new(),
@@ -81,7 +84,9 @@ impl<'r> Request<'r> {
             Place::Path => {
                 let text = parameter.text(value)?;
                 if text.is_empty() {
-                    return Err(wrong(format!("the parameter \"{name}\" of the path is empty")));
+                    return Err(wrong(format!(
+                        "the parameter \"{name}\" of the path is empty"
+                    )));
                 }
                 self.path.insert(name.to_owned(), Value::String(text));
             }
@@ -158,13 +163,19 @@ impl<'r> Request<'r> {
         let media = media(content.into_iter().flat_map(Map::keys).map(String::as_str));
         Ok(Some(Body {
             name: "body",
-            required: body.get("required").and_then(Value::as_bool).unwrap_or(false),
+            required: body
+                .get("required")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
             schema: content.and_then(|content| content.get(media?)?.get("schema")),
         }))
     }
 
     fn request_body(&self) -> Result<Option<&'r Value>, Problem> {
-        match (self.document.standard, self.operation.value.get("requestBody")) {
+        match (
+            self.document.standard,
+            self.operation.value.get("requestBody"),
+        ) {
             (Standard::OpenApi3, Some(body)) => self.document.resolve(body).map(Some),
             _ => Ok(None),
         }
@@ -173,8 +184,12 @@ impl<'r> Request<'r> {
     /// Lists the properties of a schema; none where it does not say them all.
     fn properties(&self, schema: &'r Value, depth: usize) -> Result<Option<Vec<&'r str>>, Problem> {
         let schema = self.document.resolve(schema)?;
-        let is_open = ["oneOf", "anyOf"].iter().any(|word| schema.get(word).is_some())
-            || schema.get("additionalProperties").is_some_and(|more| *more != json!(false));
+        let is_open = ["oneOf", "anyOf"]
+            .iter()
+            .any(|word| schema.get(word).is_some())
+            || schema
+                .get("additionalProperties")
+                .is_some_and(|more| *more != json!(false));
         if is_open || depth == 0 {
             return Ok(None);
         }
@@ -217,7 +232,9 @@ impl<'r> Request<'r> {
         let mut url = self.document.server(self.operation)?;
         let path = self.operation.path;
         if !path.starts_with('/') {
-            return Err(wrong("the operation's path in the document does not begin with '/'"));
+            return Err(wrong(
+                "the operation's path in the document does not begin with '/'",
+            ));
         }
         let path = expand(path, &Value::Object(self.path.clone()))?;
         let path = format!("{}{path}", url.path().trim_end_matches('/'));
@@ -228,7 +245,8 @@ impl<'r> Request<'r> {
     fn finish(mut self) -> Result<Map<String, Value>, Problem> {
         if !self.cookies.is_empty() {
             let cookies = self.cookies.join("; ");
-            self.headers.insert("cookie".to_owned(), Value::String(cookies));
+            self.headers
+                .insert("cookie".to_owned(), Value::String(cookies));
         }
         let is_named = |headers: &Map<String, Value>, wanted: &str| {
             headers.keys().any(|name| name.eq_ignore_ascii_case(wanted))
@@ -236,7 +254,8 @@ impl<'r> Request<'r> {
         if !is_named(&self.headers, "accept")
             && let Some(accepted) = self.accepted()?
         {
-            self.headers.insert("accept".to_owned(), Value::String(accepted));
+            self.headers
+                .insert("accept".to_owned(), Value::String(accepted));
         }
         let body = self.written_body()?;
         if let Some((_, media)) = &body
@@ -248,7 +267,10 @@ impl<'r> Request<'r> {
         arguments.insert("method".to_owned(), json!(self.operation.method));
         arguments.insert("query".to_owned(), Value::Object(self.query));
         arguments.insert("headers".to_owned(), Value::Object(self.headers));
-        arguments.insert("body".to_owned(), body.map_or(Value::Null, |(body, _)| body));
+        arguments.insert(
+            "body".to_owned(),
+            body.map_or(Value::Null, |(body, _)| body),
+        );
         Ok(arguments)
     }
 
@@ -257,13 +279,19 @@ impl<'r> Request<'r> {
         let types = match self.request_body()? {
             Some(body) => {
                 let content = body.get("content").and_then(Value::as_object);
-                content.into_iter().flat_map(Map::keys).map(String::as_str).collect()
+                content
+                    .into_iter()
+                    .flat_map(Map::keys)
+                    .map(String::as_str)
+                    .collect()
             }
             None => self.document.texts(self.operation, "consumes"),
         };
         if !self.fields.is_empty() {
             if !types.is_empty() && !types.iter().any(|media| essence(media) == FORM) {
-                return Err(wrong("the operation takes a form of a kind that is not supported"));
+                return Err(wrong(
+                    "the operation takes a form of a kind that is not supported",
+                ));
             }
             return Ok(Some((Value::Object(self.fields.clone()), FORM.to_owned())));
         }
@@ -292,7 +320,8 @@ impl<'r> Request<'r> {
             Standard::OpenApi3 => {
                 let responses = self.operation.value.get("responses");
                 let mut types = Vec::new();
-                for (status, response) in responses.and_then(Value::as_object).into_iter().flatten() {
+                for (status, response) in responses.and_then(Value::as_object).into_iter().flatten()
+                {
                     if status.starts_with('2') || status == "default" {
                         let content = self.document.resolve(response)?.get("content");
                         let content = content.and_then(Value::as_object);

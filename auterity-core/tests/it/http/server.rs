@@ -51,7 +51,10 @@ impl Server {
 
     /// Takes in the text that "/held" gives.
     pub(crate) fn hold(&self, text: &str) {
-        let mut held = self.held.lock().expect("no test panics while it holds this");
+        let mut held = self
+            .held
+            .lock()
+            .expect("no test panics while it holds this");
         text.clone_into(&mut held);
     }
 
@@ -80,8 +83,7 @@ impl Server {
 
 fn hand_out(text: &str, mut out: TcpStream) -> Option<()> {
     let length = text.len();
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     out.write_all(head.as_bytes()).ok()?;
     out.write_all(text.as_bytes()).ok()
 }

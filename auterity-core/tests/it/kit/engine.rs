@@ -32,7 +32,6 @@ async fn kit_passes_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 async fn kit_passes_on_postgres() {
     let Some(scenarios) = scenarios() else { return };
     let Ok(url) = std::env::var(POSTGRES_VARIABLE) else {
@@ -104,7 +103,10 @@ async fn outcome(
     definition: &str,
 ) -> Result<Outcome, String> {
     let deployment = handle.deploy(scope, definition).await;
-    let workflow = deployment.map_err(|error| format!("{error:?}"))?.row.workflow;
+    let workflow = deployment
+        .map_err(|error| format!("{error:?}"))?
+        .row
+        .workflow;
     let request = StartRequest {
         namespace: workflow.namespace,
         name: workflow.name,

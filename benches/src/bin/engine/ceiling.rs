@@ -50,7 +50,11 @@ pub(crate) async fn postgres(
 }
 
 /// Measures with prepared inserts of many rows.
-pub(crate) async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let mut connection = file.connection().await?;
     connection.execute(SQLITE_TABLE).await?;
     measure(SqliteFile::new(connection), in_flight, window).await

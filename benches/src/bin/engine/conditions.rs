@@ -29,7 +29,10 @@ pub(crate) struct Condition {
 }
 
 /// Reads the conditions of this machine.
-pub(crate) async fn read(server: Option<&Server>, directory: &Path) -> Result<Vec<Condition>, Failure> {
+pub(crate) async fn read(
+    server: Option<&Server>,
+    directory: &Path,
+) -> Result<Vec<Condition>, Failure> {
     let mut conditions = Vec::new();
     let mut add = |name, value| conditions.push(Condition { name, value });
     add(

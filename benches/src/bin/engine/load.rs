@@ -32,7 +32,11 @@ pub(crate) struct Load {
 }
 
 /// Works with a number of workers, each beginning anew as soon as it is done.
-pub(crate) async fn closed_loop<W, F>(in_flight: usize, window: Window, work: W) -> Result<Load, Failure>
+pub(crate) async fn closed_loop<W, F>(
+    in_flight: usize,
+    window: Window,
+    work: W,
+) -> Result<Load, Failure>
 where
     W: Fn(u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), Failure>> + Send,

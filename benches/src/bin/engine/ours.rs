@@ -48,7 +48,11 @@ pub(crate) async fn postgres(
 
 /// Measures on an SQLite file, where a counter before the store stands in for the
 /// database's own.
-pub(crate) async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let store = SeaStore::open(&file.url(), SeaOptions::default()).await?;
     store.migrate().await?;
     let counting = Arc::new(Counting::new(store));

@@ -40,7 +40,11 @@ pub(crate) async fn postgres(
 }
 
 /// Commits single rows over the one connection that may write.
-pub(crate) async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let mut connection = file.connection().await?;
     connection.execute(SQLITE_TABLE).await?;
     let connection = Arc::new(Mutex::new(connection));

@@ -6,7 +6,10 @@ use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use self::values::{boolean, data, duration, expression, filled, filled_text, integer, items, json, list, merged, name, named, object, one, or, record, text, texts, timeout, uri, words, words_of};
+use self::values::{
+    boolean, data, duration, expression, filled, filled_text, integer, items, json, list, merged,
+    name, named, object, one, or, record, text, texts, timeout, uri, words, words_of,
+};
 
 type Values = BoxedStrategy<Value>;
 type Properties = Vec<(&'static str, Values)>;
