@@ -25,6 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use self::cache::{Cache, Key};
@@ -39,7 +40,11 @@ use crate::interpreter::{Problem, ProblemKind};
 pub struct OpenApi {
     http: Http,
     documents: Cache,
+    parsing: Arc<Semaphore>,
 }
+
+/// How many documents are read at once.
+const PARSING_MAX: usize = 2;
 
 impl OpenApi {
     /// Makes the function; documents and operations are reached within these options.
@@ -48,6 +53,7 @@ impl OpenApi {
         Self {
             http: Http::new(options),
             documents: Cache::default(),
+            parsing: Arc::new(Semaphore::new(PARSING_MAX)),
         }
     }
 
@@ -68,10 +74,6 @@ impl OpenApi {
         document.await.map(Arc::clone)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "bounded by the document limit and the effects in flight"
-    )]
     async fn fetch(&self, url: Url, policy: Option<&Value>) -> Result<Arc<Document>, Problem> {
         let arguments = json!({
             "method": "get",
@@ -86,7 +88,16 @@ impl OpenApi {
             problem
         })?;
         let (url, body) = (answer.sent.url, answer.body);
-        let parsing = tokio::task::spawn_blocking(move || Document::parse(url, &body));
+        let permit = Arc::clone(&self.parsing).acquire_owned().await;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "large documents would hold up the runtime; few are read at once"
+        )]
+        let parsing = tokio::task::spawn_blocking(move || {
+            let parsed = Document::parse(url, &body);
+            drop(permit);
+            parsed
+        });
         let parsed = parsing.await.unwrap_or_else(|_| {
             let detail = "the API's document could not be read";
             Err(Problem::new(ProblemKind::Runtime, detail))
