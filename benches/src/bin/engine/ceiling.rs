@@ -39,7 +39,7 @@ trait Sink: Send + 'static {
 }
 
 /// Measures with array inserts.
-pub async fn postgres(
+pub(crate) async fn postgres(
     database: &Database,
     in_flight: usize,
     window: Window,
@@ -50,7 +50,11 @@ pub async fn postgres(
 }
 
 /// Measures with prepared inserts of many rows.
-pub async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let mut connection = file.connection().await?;
     connection.execute(SQLITE_TABLE).await?;
     measure(SqliteFile::new(connection), in_flight, window).await
@@ -97,7 +101,7 @@ fn write(
             commits.fetch_add(1, Ordering::Relaxed);
             for row in batch.drain(..) {
                 // A worker that failed does not wait any more.
-                drop(row.done.send(()));
+                let _unwanted = row.done.send(());
             }
         }
         Ok(())
@@ -105,7 +109,7 @@ fn write(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-pub fn per(count: u64, of: u64) -> f64 {
+pub(crate) fn per(count: u64, of: u64) -> f64 {
     count as f64 / of.max(1) as f64
 }
 

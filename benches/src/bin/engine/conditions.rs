@@ -21,15 +21,18 @@ const SETTINGS: [&str; 6] = [
 
 /// One condition: a name and what holds.
 #[derive(Debug, Serialize)]
-pub struct Condition {
+pub(crate) struct Condition {
     /// What it is about.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What holds.
-    pub value: String,
+    pub(crate) value: String,
 }
 
 /// Reads the conditions of this machine.
-pub async fn read(server: Option<&Server>, directory: &Path) -> Result<Vec<Condition>, Failure> {
+pub(crate) async fn read(
+    server: Option<&Server>,
+    directory: &Path,
+) -> Result<Vec<Condition>, Failure> {
     let mut conditions = Vec::new();
     let mut add = |name, value| conditions.push(Condition { name, value });
     add(

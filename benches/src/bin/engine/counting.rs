@@ -15,14 +15,14 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Counts calls; each is one transaction.
 #[derive(Debug)]
-pub struct Counting<S> {
+pub(crate) struct Counting<S> {
     store: S,
     calls: AtomicU64,
 }
 
 impl<S> Counting<S> {
     /// Stands before a store.
-    pub fn new(store: S) -> Self {
+    pub(crate) fn new(store: S) -> Self {
         Self {
             store,
             calls: AtomicU64::new(0),
@@ -30,7 +30,7 @@ impl<S> Counting<S> {
     }
 
     /// Gives how many calls there were.
-    pub fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 

@@ -11,28 +11,32 @@ use crate::Failure;
 
 /// How long one measurement takes.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub(crate) struct Window {
     /// Work before the clock counts.
-    pub warm: Duration,
+    pub(crate) warm: Duration,
     /// Work that counts.
-    pub measured: Duration,
+    pub(crate) measured: Duration,
 }
 
 /// What one measurement gave.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub(crate) struct Load {
     /// All that was completed, before and after the measured time included.
-    pub total: u64,
+    pub(crate) total: u64,
     /// Completed per second within the measured time.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// Half of them took at most this long.
-    pub p50: Duration,
+    pub(crate) p50: Duration,
     /// All but one in a hundred took at most this long.
-    pub p99: Duration,
+    pub(crate) p99: Duration,
 }
 
 /// Works with a number of workers, each beginning anew as soon as it is done.
-pub async fn closed_loop<W, F>(in_flight: usize, window: Window, work: W) -> Result<Load, Failure>
+pub(crate) async fn closed_loop<W, F>(
+    in_flight: usize,
+    window: Window,
+    work: W,
+) -> Result<Load, Failure>
 where
     W: Fn(u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), Failure>> + Send,

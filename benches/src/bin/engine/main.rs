@@ -37,19 +37,19 @@ use self::place::{Directory, Server};
 use self::plan::Cell;
 
 /// Whatever made a measurement impossible.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the plain writers store per row: about the size of an event of the engine.
-pub const BODY: &str =
+pub(crate) const BODY: &str =
     r#"{"kind":"effect.completed","task":"/do/0/first","attempt":1,"output":{"number":1}}"#;
 
 /// One measurement of one subject.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// How much was done and how fast.
-    pub load: Load,
+    pub(crate) load: Load,
     /// Transactions that the database committed per unit of work.
-    pub transactions: f64,
+    pub(crate) transactions: f64,
 }
 
 /// Measures executions of five tasks on PostgreSQL and SQLite beside the raw commit

@@ -26,10 +26,10 @@ do:
 ";
 
 /// How long an execution may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Measures on PostgreSQL, which counts the transactions itself.
-pub async fn postgres(
+pub(crate) async fn postgres(
     database: &Database,
     in_flight: usize,
     window: Window,
@@ -48,7 +48,11 @@ pub async fn postgres(
 
 /// Measures on an SQLite file, where a counter before the store stands in for the
 /// database's own.
-pub async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let store = SeaStore::open(&file.url(), SeaOptions::default()).await?;
     store.migrate().await?;
     let counting = Arc::new(Counting::new(store));

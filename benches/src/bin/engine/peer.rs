@@ -8,7 +8,7 @@ use crate::place::Database;
 use crate::{Failure, Sample};
 
 /// Measures workflows of five steps that do nothing.
-pub async fn postgres(
+pub(crate) async fn postgres(
     database: &Database,
     in_flight: usize,
     window: Window,

@@ -13,14 +13,14 @@ use crate::Failure;
 
 /// A PostgreSQL server on which databases may be created.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     options: PgConnectOptions,
     admin: PgPool,
 }
 
 impl Server {
     /// Connects to the server.
-    pub async fn connect(url: &str) -> Result<Self, Failure> {
+    pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
         let options = PgConnectOptions::from_str(url)?;
         let admin = PgPoolOptions::new()
             .max_connections(1)
@@ -30,7 +30,7 @@ impl Server {
     }
 
     /// Creates an empty database, in place of an earlier one of this name.
-    pub async fn create(&self, name: &'static str) -> Result<Database, Failure> {
+    pub(crate) async fn create(&self, name: &'static str) -> Result<Database, Failure> {
         self.execute(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await?;
         self.execute(format!("CREATE DATABASE {name}")).await?;
@@ -43,7 +43,7 @@ impl Server {
     }
 
     /// Gives the server's version and a setting's value.
-    pub async fn show(&self, setting: &str) -> Result<String, Failure> {
+    pub(crate) async fn show(&self, setting: &str) -> Result<String, Failure> {
         let shown = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
         Ok(shown.fetch_one(&self.admin).await?)
     }
@@ -58,24 +58,24 @@ impl Server {
 
 /// One database of a measurement.
 #[derive(Debug)]
-pub struct Database {
+pub(crate) struct Database {
     server: Server,
     name: &'static str,
 }
 
 impl Database {
     /// Gives the address for libraries that connect by themselves.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
     }
 
     /// Opens one connection.
-    pub async fn connection(&self) -> Result<PgConnection, Failure> {
+    pub(crate) async fn connection(&self) -> Result<PgConnection, Failure> {
         Ok(PgConnection::connect_with(&self.options()).await?)
     }
 
     /// Opens a pool with all its connections.
-    pub async fn pool(&self, connections: u32) -> Result<PgPool, Failure> {
+    pub(crate) async fn pool(&self, connections: u32) -> Result<PgPool, Failure> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .min_connections(connections);
@@ -84,7 +84,7 @@ impl Database {
 
     /// Counts the transactions that were ever committed here. Waits until nobody is
     /// connected, since a session reports its last ones when it ends.
-    pub async fn transactions(&self) -> Result<u64, Failure> {
+    pub(crate) async fn transactions(&self) -> Result<u64, Failure> {
         const PAUSE: Duration = Duration::from_millis(50);
         for _ in 0..200 {
             let (sessions, commits): (i32, i64) = sqlx::query_as(
@@ -102,7 +102,7 @@ impl Database {
     }
 
     /// Removes the database.
-    pub async fn drop(self) -> Result<(), Failure> {
+    pub(crate) async fn drop(self) -> Result<(), Failure> {
         self.server
             .execute(format!("DROP DATABASE {} WITH (FORCE)", self.name))
             .await
@@ -115,20 +115,20 @@ impl Database {
 
 /// A directory for SQLite files, each removed with its measurement.
 #[derive(Debug, Clone)]
-pub struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
     /// Takes a directory that is there.
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
     }
 
     /// Makes room for a new file.
-    pub fn create(&self) -> Result<File, Failure> {
+    pub(crate) fn create(&self) -> Result<File, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("auterity-bench-")
             .tempdir_in(&self.path)?;
@@ -138,18 +138,18 @@ impl Directory {
 
 /// One database file of a measurement.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     folder: tempfile::TempDir,
 }
 
 impl File {
     /// Gives the address for stores that open the file by themselves.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("sqlite://{}?mode=rwc", self.path().display())
     }
 
     /// Opens a connection as durable as the engine's: WAL and synchronous FULL.
-    pub async fn connection(&self) -> Result<SqliteConnection, Failure> {
+    pub(crate) async fn connection(&self) -> Result<SqliteConnection, Failure> {
         let options = SqliteConnectOptions::new()
             .filename(self.path())
             .create_if_missing(true)

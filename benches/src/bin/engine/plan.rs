@@ -8,7 +8,7 @@ use crate::Sample;
 /// A database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Store {
+pub(crate) enum Store {
     /// A PostgreSQL server.
     Postgres,
     /// An SQLite file with synchronous FULL.
@@ -17,7 +17,7 @@ pub enum Store {
 
 impl Store {
     /// Gives the name to show.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::Sqlite => "SQLite FULL",
@@ -28,7 +28,7 @@ impl Store {
 /// What does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Subject {
+pub(crate) enum Subject {
     /// Single rows, one per transaction.
     Raw,
     /// Group commit without an engine.
@@ -41,7 +41,7 @@ pub enum Subject {
 
 impl Subject {
     /// Gives the name to show.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Raw => "raw commits R",
             Self::Ceiling => "group commit G",
@@ -63,31 +63,31 @@ impl Subject {
 
 /// What the caller wants of all that could be measured.
 #[derive(Debug)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Executions at a time.
-    pub in_flight: Vec<usize>,
+    pub(crate) in_flight: Vec<usize>,
     /// Empty: all.
-    pub stores: Vec<Store>,
+    pub(crate) stores: Vec<Store>,
     /// Empty: all.
-    pub subjects: Vec<Subject>,
+    pub(crate) subjects: Vec<Subject>,
 }
 
 /// One row of the table and what was measured for it.
 #[derive(Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// On what.
-    pub store: Store,
+    pub(crate) store: Store,
     /// What.
-    pub subject: Subject,
+    pub(crate) subject: Subject,
     /// How many at a time.
-    pub in_flight: usize,
+    pub(crate) in_flight: usize,
     /// One per round.
-    pub samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Cell {
     /// Names the cell while it is measured.
-    pub fn title(&self) -> String {
+    pub(crate) fn title(&self) -> String {
         format!(
             "{}, {}, {} in flight",
             self.store.title(),
@@ -97,7 +97,7 @@ impl Cell {
     }
 
     /// Gives the median over the rounds of what the samples say.
-    pub fn median(&self, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+    pub(crate) fn median(&self, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
         let mut figures: Vec<f64> = self.samples.iter().map(figure).collect();
         figures.sort_unstable_by(f64::total_cmp);
         let middle = figures.len() / 2;
@@ -110,7 +110,7 @@ impl Cell {
 }
 
 /// Lists the cells in the order of one round.
-pub fn cells(choice: &Choice, has_postgres: bool) -> Vec<Cell> {
+pub(crate) fn cells(choice: &Choice, has_postgres: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for store in [Store::Postgres, Store::Sqlite] {
         let wanted = choice.stores.is_empty() || choice.stores.contains(&store);

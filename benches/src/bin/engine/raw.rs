@@ -13,7 +13,7 @@ const POSTGRES_TABLE: &str = "CREATE TABLE raw (id bigserial PRIMARY KEY, body t
 const SQLITE_TABLE: &str = "CREATE TABLE raw (id INTEGER PRIMARY KEY, body TEXT NOT NULL)";
 
 /// Commits single rows over as many connections as there are in flight.
-pub async fn postgres(
+pub(crate) async fn postgres(
     database: &Database,
     in_flight: usize,
     window: Window,
@@ -40,7 +40,11 @@ pub async fn postgres(
 }
 
 /// Commits single rows over the one connection that may write.
-pub async fn sqlite(file: &File, in_flight: usize, window: Window) -> Result<Sample, Failure> {
+pub(crate) async fn sqlite(
+    file: &File,
+    in_flight: usize,
+    window: Window,
+) -> Result<Sample, Failure> {
     let mut connection = file.connection().await?;
     connection.execute(SQLITE_TABLE).await?;
     let connection = Arc::new(Mutex::new(connection));

@@ -10,15 +10,15 @@ use crate::plan::{Cell, Store, Subject};
 
 /// Everything that was measured.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Under which conditions.
-    pub conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
     /// How often each cell was measured.
-    pub rounds: usize,
+    pub(crate) rounds: usize,
     /// For how long each time.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// The rows.
-    pub cells: Vec<Cell>,
+    pub(crate) cells: Vec<Cell>,
 }
 
 /// A ratio that the engine should keep.
@@ -42,7 +42,7 @@ impl Ratio {
 
 impl Report {
     /// Writes the report for people.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for condition in &self.conditions {
             line(
@@ -96,7 +96,7 @@ impl Report {
     }
 
     /// Gives the report for programs, each round's figures included.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let cells = self.cells.iter().map(|cell| {
             let rounds = cell.samples.iter().map(|sample| {
                 json!({
