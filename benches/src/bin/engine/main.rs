@@ -9,10 +9,6 @@
     clippy::print_stderr,
     reason = "a command line program"
 )]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "measures real time, with loads that are no part of an engine"
-)]
 
 mod ceiling;
 mod conditions;
