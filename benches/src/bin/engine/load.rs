@@ -26,9 +26,9 @@ pub(crate) struct Load {
     /// Completed per second within the measured time.
     pub(crate) per_second: f64,
     /// Half of them took at most this long.
-    pub p50: Duration,
+    pub(crate) p50: Duration,
     /// All but one in a hundred took at most this long.
-    pub p99: Duration,
+    pub(crate) p99: Duration,
 }
 
 /// Works with a number of workers, each beginning anew as soon as it is done.
