@@ -339,7 +339,10 @@ async fn append_call(connection: &mut PgConnection, worker: &str) -> String {
     let mut values = Vec::new();
     for row in parameters.expect("it is there").iter().skip(4) {
         let (name, kind): (String, String) = (row.get(0), row.get(1));
-        let starts = name.starts_with("s_") || name.starts_with("t_");
+        // Nothing starts, and nothing is checked for repetition, which would skip all.
+        let starts = ["s_", "t_", "a_"]
+            .iter()
+            .any(|group| name.starts_with(group));
         let of = |numbers: [u128; 2]| {
             let [first, second] = numbers.map(|number| execution(number).as_uuid().to_string());
             format!("'{first}','{second}'")
@@ -351,7 +354,7 @@ async fn append_call(connection: &mut PgConnection, worker: &str) -> String {
             (_, "uuid[]") => of([4, 6]),
             (_, "boolean[]") => "false, false".to_owned(),
             (_, "text[]") => "'x','y'".to_owned(),
-            _ => "7, 8".to_owned(),
+            _ => "70007, 70008".to_owned(),
         };
         values.push(format!("ARRAY[{row}]::{kind}"));
     }
