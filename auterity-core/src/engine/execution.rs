@@ -12,14 +12,15 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::feed::Growth;
 use super::life::{Core, Life};
 use super::perform::Performed;
+use super::worker::UNREADABLE_WAIT;
 use crate::definition::Program;
 use crate::interpreter::{
     Effect, EffectResult, End, Event, Machine, Problem, ProblemKind, STATE_FORMAT, State,
     Transition, transition,
 };
 use crate::store::{
-    Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Outcome, Parent,
-    Snapshot, Status, Subscription,
+    Claim, Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Outcome,
+    Parent, Snapshot, Status, Subscription,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -440,8 +441,14 @@ impl Active {
         let execution = self.progress.identity.execution;
         self.perform(effects);
         if let Err(error) = self.go_on().await {
-            // What is committed stays; the lease's end hands the rest to another life.
             tracing::error!(error = ?error, %execution, "an execution left memory");
+            // What is committed stays. Another life goes on, or this one a little later.
+            if !matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Stopping) {
+                let tenant = self.progress.identity.tenant;
+                let due = self.core.now() + UNREADABLE_WAIT;
+                let claim = Claim { tenant, execution };
+                self.life.put_back(claim, due, Some("another try")).await;
+            }
         }
         self.life.discharge(execution);
         // A message may have come between the last look and the leaving. After an end

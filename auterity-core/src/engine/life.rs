@@ -13,7 +13,7 @@ use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
 use crate::routines::Routines;
-use crate::store::{ExecutionRow, Fence, InboxMessage};
+use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next};
 use crate::{Actor, ExecutionId, Scope, TenantId};
 
 /// What all parts of a running engine share.
@@ -181,6 +181,33 @@ impl Life {
         self.lock()
             .get(&message.execution)
             .is_some_and(|(_, sender)| sender.send(message.clone()).is_ok())
+    }
+
+    /// Puts an execution of this worker back into the queue, to be due at the given time.
+    pub(super) async fn put_back(
+        &self,
+        claim: Claim,
+        due: Timestamp,
+        waiting_for: Option<&'static str>,
+    ) {
+        let entry = Entry {
+            tenant: claim.tenant,
+            execution: claim.execution,
+            start: None,
+            events: Vec::new(),
+            snapshot: None,
+            subscribe: Vec::new(),
+            unsubscribe: Vec::new(),
+            consumed: Vec::new(),
+            messages: Vec::new(),
+            next: Next::Parked {
+                due: Some(due),
+                waiting_for: waiting_for.map(str::to_owned),
+            },
+        };
+        if let Err(error) = self.journal.append(entry).await {
+            tracing::warn!(error = %error, execution = %claim.execution, "not put back");
+        }
     }
 
     pub(super) fn active(&self) -> Vec<ExecutionId> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::execution::{Active, Progress};
@@ -13,7 +14,7 @@ use super::life::{Core, Life};
 use super::options::{Options, Ports};
 use crate::interpreter::Effect;
 use crate::routines::Routines;
-use crate::store::{ClaimRequest, Loaded};
+use crate::store::{Claim, ClaimRequest, Loaded};
 use crate::{Error, ErrorKind, WorkerId};
 
 /// Executions claimed at once, so that one worker does not take a long queue away
@@ -21,7 +22,7 @@ use crate::{Error, ErrorKind, WorkerId};
 const CLAIM_MAX: usize = 128;
 
 /// How long an execution that this engine cannot load waits for another one.
-const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 
 /// A running engine. Dropping it ends the work like a crash; [`stop`](Self::stop)
 /// ends it in order.
@@ -232,11 +233,31 @@ impl Worker {
             return Ok(false);
         }
         let ids: Vec<_> = claims.iter().map(|claim| claim.execution).collect();
-        for loaded in core.ports.store.execution_load(&ids).await? {
-            let execution = loaded.execution;
-            if let Err(error) = self.take_on(life, loaded).await {
+        let loaded = match core.ports.store.execution_load(&ids).await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                for claim in claims {
+                    life.put_back(claim, core.now(), None).await;
+                }
+                return Err(error);
+            }
+        };
+        for loaded in loaded {
+            let claim = Claim {
+                tenant: loaded.tenant,
+                execution: loaded.execution,
+            };
+            // Starts may have taken the room since it was counted.
+            let Some(permit) = life.permit() else {
+                life.put_back(claim, core.now(), None).await;
+                continue;
+            };
+            if let Err(error) = self.take_on(life, loaded, permit).await {
+                let execution = claim.execution;
                 tracing::error!(error = ?error, %execution, "an execution cannot be loaded");
-                self.set_aside(life, execution);
+                let due = core.now() + UNREADABLE_WAIT;
+                life.put_back(claim, due, Some("an engine that can read it"))
+                    .await;
             }
         }
         Ok(claims.len() == room && 0 < room)
@@ -254,11 +275,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn take_on(&self, life: &Arc<Life>, loaded: Loaded) -> Result<(), Error> {
+    async fn take_on(
+        &self,
+        life: &Arc<Life>,
+        loaded: Loaded,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), Error> {
         let core = &self.core;
-        let Some(permit) = life.permit() else {
-            return Ok(());
-        };
         let program = core.programs.pinned(loaded.tenant, loaded.program).await?;
         let progress = Progress::recover(core, &loaded, program)?;
         // What was under way when the last worker left is done again, with the same key.
@@ -271,21 +294,5 @@ impl Worker {
             .with_inbox(loaded.inbox);
         drop(core.routines.spawn("execution", active.work(effects)));
         Ok(())
-    }
-
-    /// Leaves an execution that cannot be read alone for a while: another version of
-    /// the program may be able to. It stays this worker's, so nobody spins on it.
-    fn set_aside(&self, life: &Arc<Life>, execution: crate::ExecutionId) {
-        let core = Arc::clone(&self.core);
-        let life = Arc::clone(life);
-        drop(self.core.routines.spawn("set aside", async move {
-            let until = core.now() + UNREADABLE_WAIT;
-            tokio::select! {
-                () = core.ports.clock.sleep_until(until) => {}
-                () = life.lost.cancelled() => return,
-                () = core.routines.stopping().cancelled() => return,
-            }
-            tracing::warn!(%execution, "an execution still cannot be read by this engine");
-        }));
     }
 }
