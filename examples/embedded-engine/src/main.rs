@@ -30,7 +30,7 @@ impl Function for Vat {
         let Some(net) = invocation.arguments["amount"].as_f64() else {
             return Err(Problem::new(ProblemKind::Validation, "amount is no number"));
         };
-        Ok(json!({ "net": net, "gross": net * 1.19 }))
+        Ok(json!({ "net": net, "gross": net * 1.25 }))
     }
 }
 
