@@ -106,7 +106,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
     async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error>;
 
-    /// Ends the worker's life: its executions become claimable at once.
+    /// Ends the worker's life: its executions become claimable at once. Harmless for
+    /// a life that has ended already.
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error>;
 
     /// Appends a batch to the journal in one transaction, together with everything
@@ -114,9 +115,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// messages to other executions.
     ///
     /// A batch holds at most one entry per execution; without a fence it only starts
-    /// executions. With a fence, the whole batch is refused when the worker has lost its lease; the check conflicts with
-    /// take-over, so no take-over can commit in between. Outcomes come in the order
-    /// of the entries; a bad entry never harms its neighbours.
+    /// executions. With a fence, the whole batch is refused when the worker has lost
+    /// its lease; the check conflicts with take-over, so no take-over can commit in
+    /// between. An entry for an execution that the worker does not own is left out.
+    /// Outcomes come in the order of the entries; a bad entry never harms its
+    /// neighbours. A very large batch may be written in several transactions.
     ///
     /// # Errors
     /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.

@@ -139,6 +139,7 @@ async fn newer_schema_and_wrong_urls_are_refused() {
     };
     for (url, options) in [
         ("mysql://localhost/x", SeaOptions::default()),
+        ("sqlite::memory:", SeaOptions::default()),
         ("postgres://localhost:1/x", schema),
     ] {
         let refused = SeaStore::open(url, options).await.expect_err("it is wrong");

@@ -76,6 +76,8 @@ CREATE INDEX queue_timer ON queue (due_at)
     WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
+-- With row ids, so that rows go to the end of the table, whatever executions they
+-- belong to: a commit then touches few pages.
 CREATE TABLE journal (
     tenant BLOB NOT NULL,
     execution BLOB NOT NULL,
@@ -85,7 +87,7 @@ CREATE TABLE journal (
     payload TEXT NOT NULL,
     records TEXT NOT NULL,
     PRIMARY KEY (execution, sequence)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE snapshot (
     execution BLOB PRIMARY KEY,

@@ -82,7 +82,7 @@ impl Postgres {
                 .acquire_timeout(CONNECT_TIMEOUT)
         };
         let read = pool(options.connections_max.max(1))
-            .min_connections(options.connections_min)
+            .min_connections(options.connections_min.min(options.connections_max))
             .connect_with(connect.clone())
             .await
             .map_err(unavailable)?;

@@ -57,6 +57,11 @@ impl Sqlite {
         let wrong = |error| {
             Error::new(ErrorKind::Invalid, "the SQLite URL cannot be read").with_source(error)
         };
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            // Each connection would have a database of its own.
+            let message = "SQLite needs a file here; use the store in memory instead";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         let synchronous = match options.synchronous {
             Synchronous::Full => SqliteSynchronous::Full,
             Synchronous::Normal => SqliteSynchronous::Normal,
@@ -277,18 +282,11 @@ impl Sqlite {
 
     /// Executes a script, which is a whole transaction.
     async fn execute(&self, fence: Option<&Fence>, script: Script) -> Done<()> {
-        let worker = fence.map(|fence| fence.worker.as_uuid());
-        let name = fence.map(|fence| fence.name.clone());
-        let epoch = fence.map(|fence| fence.epoch);
+        let fence = fence.cloned();
         self.on_writer(move |connection| {
             Box::pin(async move {
-                let mut query = sqlx::query(AssertSqlSafe(script.text))
-                    .bind(name)
-                    .bind(worker)
-                    .bind(epoch);
-                for rows in script.parameters {
-                    query = query.bind(rows);
-                }
+                let query = sqlx::query(AssertSqlSafe(script.text()));
+                let query = script.bind(query, fence.as_ref());
                 let executed = query.execute(&mut *connection).await;
                 executed.map(|_| ()).map_err(refusal)
             })

@@ -1,55 +1,68 @@
-//! A journal batch as SQL: one text of few statements, each of which takes its rows
-//! from one JSON parameter.
+//! A journal batch as SQL: one text of few statements.
 //!
-//! Every statement that is sent costs two hops between threads, and every text that
-//! differs is prepared anew; so a batch of any size is one text out of few.
+//! Every statement that is sent alone costs two hops between threads, and every text
+//! that differs is prepared anew; so a batch of any size is one text out of few. What
+//! every entry brings (its owner to be checked, its events) stands as rows of
+//! parameters, as many as the next power of two, and the rest stays null. What few
+//! entries bring comes as one JSON parameter per statement, which has no sizes but
+//! costs more per row.
+//!
+//! `OR ROLLBACK` because a violated key ends the whole batch anyway, and so SQLite
+//! need not be able to take the one statement back.
 
 use std::collections::HashSet;
+use std::fmt::Write;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use sqlx::sqlite::SqliteArguments;
 use sqlx::types::Uuid;
 
 use crate::ExecutionId;
 use crate::store::sea::rows::{attributes, checksum, micros, number};
 use crate::store::{Ended, Entry, Fence, InboxMessage, Next, Start, check};
 
-/// Refuses the batch if the lease is lost (`$1` name, `$2` id, `$3` epoch).
-const FENCE: &str = "INSERT INTO temp.guard SELECT 0 WHERE NOT EXISTS (
-    SELECT 1 FROM worker WHERE name = $1 AND id = $2 AND epoch = $3);";
+/// Refuses the batch if the lease is lost (`#01` name, `#02` id, `#03` epoch; see [`Script::add`]).
+const FENCE: &str = "INSERT OR ROLLBACK INTO temp.guard SELECT 0 WHERE NOT EXISTS (
+    SELECT 1 FROM worker WHERE name = #01 AND id = #02 AND epoch = #03);";
 
 /// Refuses the batch if an execution is not the worker's.
-const APPENDS: &str = "INSERT INTO temp.guard SELECT 0 WHERE EXISTS (
-    SELECT 1 FROM json_each(#) AS a LEFT JOIN queue AS q
-        ON q.tenant = unhex(a.value ->> 0) AND q.execution = unhex(a.value ->> 1)
-    WHERE q.owner IS NOT $2);";
+const APPENDS: (&str, &str) = (
+    "INSERT OR ROLLBACK INTO temp.guard SELECT 0 WHERE EXISTS (SELECT 1 FROM (VALUES ",
+    ") AS a LEFT JOIN queue AS q ON q.tenant = a.column1 AND q.execution = a.column2
+        WHERE a.column1 IS NOT NULL AND q.owner IS NOT #02);",
+);
 
-const STARTS: &str = "INSERT INTO execution (tenant, id, namespace, name, version, program, input,
+const JOURNAL: (&str, &str) = (
+    "INSERT OR ROLLBACK INTO journal (tenant, execution, sequence, at, kind, payload, records)
+        SELECT * FROM (VALUES ",
+    ") WHERE column1 IS NOT NULL;",
+);
+
+const STARTS: &str =
+    "INSERT OR ROLLBACK INTO execution (tenant, id, namespace, name, version, program, input,
         parent, parent_effect, idempotency_key, attributes, started_at, status, output, error,
         ended_at)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
         unhex(value ->> 5), value ->> 6, unhex(value ->> 7), value ->> 8, value ->> 9,
         value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15
-    FROM json_each(#);";
+    FROM json_each(#04);";
 
-const QUEUED: &str = "INSERT INTO queue (tenant, execution, owner, ready, due_at, priority,
+const QUEUED: &str =
+    "INSERT OR ROLLBACK INTO queue (tenant, execution, owner, ready, due_at, priority,
         waiting_for)
-    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN $2 END, value ->> 3,
+    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN #02 END, value ->> 3,
         value ->> 4, value ->> 5, value ->> 6
-    FROM json_each(#);";
+    FROM json_each(#05);";
 
-const ATTRIBUTES: &str = "INSERT INTO attribute (tenant, execution, name, value, started_at)
+const ATTRIBUTES: &str =
+    "INSERT OR ROLLBACK INTO attribute (tenant, execution, name, value, started_at)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4
-    FROM json_each(#);";
-
-const JOURNAL: &str =
-    "INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
-    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
-        value ->> 5, value ->> 6
-    FROM json_each(#);";
+    FROM json_each(#06);";
 
 const SNAPSHOTS: &str = "INSERT INTO snapshot (execution, sequence, format, state, checksum)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4
-    FROM json_each(#) WHERE true
+    FROM json_each(#07) WHERE true
     ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
         format = excluded.format, state = excluded.state, checksum = excluded.checksum;";
 
@@ -57,15 +70,15 @@ const SUBSCRIBE: &str = "INSERT INTO subscription (tenant, execution, effect, fi
         event_key, condition)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
         value ->> 5, value ->> 6
-    FROM json_each(#) WHERE true
+    FROM json_each(#08) WHERE true
     ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
         event_key = excluded.event_key, condition = excluded.condition;";
 
 const UNSUBSCRIBE: &str = "DELETE FROM subscription WHERE (execution, effect) IN (
-    SELECT unhex(value ->> 0), value ->> 1 FROM json_each(#));";
+    SELECT unhex(value ->> 0), value ->> 1 FROM json_each(#09));";
 
 const CONSUMED: &str = "UPDATE inbox SET consumed = true
-    FROM (SELECT unhex(value ->> 0) AS execution, unhex(value ->> 1) AS id FROM json_each(#)) AS c
+    FROM (SELECT unhex(value ->> 0) AS execution, unhex(value ->> 1) AS id FROM json_each(#10)) AS c
     WHERE inbox.id = c.id AND inbox.execution = c.execution;";
 
 /// An unconsumed message makes the execution ready at once.
@@ -81,28 +94,32 @@ const PARKED: &str = "UPDATE queue SET owner = NULL,
             value ->> 3 AS due, value ->> 4 AS waiting,
             (SELECT min(at) FROM inbox
              WHERE inbox.execution = unhex(value ->> 1) AND NOT consumed) AS message_at
-        FROM json_each(#)
+        FROM json_each(#11)
     ) AS p
     WHERE queue.tenant = p.tenant AND queue.execution = p.execution;";
 
-const ENDS: &str = "UPDATE execution SET status = d.status, output = d.output, error = d.error,
+const ENDS: &str =
+    "UPDATE OR ROLLBACK execution SET status = d.status, output = d.output, error = d.error,
         ended_at = d.at
     FROM (SELECT unhex(value ->> 1) AS execution, value ->> 2 AS status, value ->> 3 AS output,
               value ->> 4 AS error, value ->> 5 AS at
-          FROM json_each(#)) AS d
+          FROM json_each(#12)) AS d
     WHERE execution.id = d.execution;
     DELETE FROM queue WHERE (tenant, execution) IN (
-        SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(#));
-    DELETE FROM snapshot WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));
-    DELETE FROM subscription WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));
-    DELETE FROM inbox WHERE execution IN (SELECT unhex(value ->> 1) FROM json_each(#));";
+        SELECT unhex(value ->> 0), unhex(value ->> 1) FROM json_each(#12));";
+
+/// What goes with the end, by a plain list of executions.
+const ENDED: &str =
+    "DELETE FROM snapshot WHERE execution IN (SELECT unhex(value) FROM json_each(#13));
+    DELETE FROM subscription WHERE execution IN (SELECT unhex(value) FROM json_each(#13));
+    DELETE FROM inbox WHERE execution IN (SELECT unhex(value) FROM json_each(#13));";
 
 /// Messages come last, because receivers may start, park or end in the same batch.
 /// What is known already and what has no receiver is left out before it wakes anybody.
 const MESSAGES: &str = "INSERT INTO temp.arrived (tenant, execution, id, kind, effect, payload, at)
     SELECT unhex(value ->> 0) AS tenant, unhex(value ->> 1) AS execution,
         unhex(value ->> 2) AS id, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-    FROM json_each(#)
+    FROM json_each(#14)
     WHERE EXISTS (SELECT 1 FROM queue
                   WHERE queue.tenant = unhex(value ->> 0) AND queue.execution = unhex(value ->> 1))
         AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.id = unhex(value ->> 2))
@@ -137,11 +154,34 @@ pub(super) const TEMPORARY: &str = "
     CREATE TABLE temp.arrived (tenant BLOB, execution BLOB, id BLOB PRIMARY KEY, kind TEXT,
                                effect INTEGER, payload TEXT, at INTEGER);";
 
-/// A text and the JSON parameters after the three of the fence.
+/// JSON parameters: the places `#04` and on, after the three of the fence.
+const SECTIONS: usize = 11;
+
+/// Rows that one statement takes at most.
+const ROWS_MAX: usize = 512;
+
+/// A whole transaction.
 pub(super) struct Script {
-    pub(super) text: String,
-    pub(super) parameters: Vec<String>,
+    text: String,
+    /// Places of rows, which come before all others.
+    rows: usize,
+    sections: [Option<String>; SECTIONS],
+    appends: Vec<(Uuid, Uuid)>,
+    journal: Vec<JournalRow>,
 }
+
+/// A row of the journal. Texts are shared with the entry.
+struct JournalRow {
+    tenant: Uuid,
+    execution: Uuid,
+    sequence: i64,
+    at: i64,
+    kind: &'static str,
+    payload: Arc<str>,
+    records: Arc<str>,
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
 
 /// An id as JSON: the hexadecimal digits that `unhex` reads.
 struct Hex(Uuid);
@@ -154,72 +194,160 @@ impl Serialize for Hex {
 }
 
 impl Script {
-    /// The whole transaction of a batch.
+    /// The transaction of a batch.
     pub(super) fn of(fence: Option<&Fence>, entries: &[&Entry]) -> Result<Self, serde_json::Error> {
-        let mut script = Self {
-            text: "BEGIN IMMEDIATE;".to_owned(),
-            parameters: Vec::new(),
-        };
+        let mut script = Self::begin(appends(entries), journal(entries));
         if fence.is_some() {
-            script.text.push_str(FENCE);
+            script.push(FENCE);
         }
-        script.add(APPENDS, &appends(entries))?;
+        script.push_rows(APPENDS, 2, script.appends.len());
         let starts: Vec<_> = with_start(entries).map(start).collect();
-        script.add(STARTS, &starts)?;
+        script.add(4, STARTS, &starts)?;
         let open: Vec<_> = with_start(entries).filter_map(queued).collect();
-        script.add(QUEUED, &open)?;
+        script.add(5, QUEUED, &open)?;
         let found: Vec<_> = with_start(entries).flat_map(attribute_rows).collect();
-        script.add(ATTRIBUTES, &found)?;
-        script.add(JOURNAL, &journal(entries))?;
-        script.add(SNAPSHOTS, &snapshots(entries))?;
-        script.add(SUBSCRIBE, &subscribe(entries))?;
+        script.add(6, ATTRIBUTES, &found)?;
+        script.push_rows(JOURNAL, 7, script.journal.len());
+        script.add(7, SNAPSHOTS, &snapshots(entries))?;
+        script.add(8, SUBSCRIBE, &subscribe(entries))?;
         let gone: Vec<_> = pairs(entries, |entry| entry.unsubscribe.iter().copied())
             .map(|(entry, effect)| (Hex(entry.execution.as_uuid()), effect))
             .collect();
-        script.add(UNSUBSCRIBE, &gone)?;
+        script.add(9, UNSUBSCRIBE, &gone)?;
         let consumed: Vec<_> = pairs(entries, |entry| entry.consumed.iter())
             .map(|(entry, id)| (Hex(entry.execution.as_uuid()), Hex(id.as_uuid())))
             .collect();
-        script.add(CONSUMED, &consumed)?;
+        script.add(10, CONSUMED, &consumed)?;
         let parked: Vec<_> = entries.iter().filter_map(|entry| parked(entry)).collect();
-        script.add(PARKED, &parked)?;
+        script.add(11, PARKED, &parked)?;
         let ends: Vec<_> = entries.iter().filter_map(|entry| end(entry)).collect();
-        script.add(ENDS, &ends)?;
+        script.add(12, ENDS, &ends)?;
+        let ended: Vec<_> = entries.iter().filter_map(|entry| end_id(entry)).collect();
+        script.add(13, ENDED, &ended)?;
         let sent: Vec<_> = pairs(entries, |entry| entry.messages.iter())
             .map(|(_, message)| message_row(message))
             .collect();
-        script.add(MESSAGES, &sent)?;
-        script.text.push_str("COMMIT");
-        Ok(script)
+        script.add(14, MESSAGES, &sent)?;
+        Ok(script.commit())
     }
 
-    /// The whole transaction of messages that ride with no entry.
+    /// The transaction of messages that ride with no entry.
     pub(super) fn messages(messages: &[InboxMessage]) -> Result<Self, serde_json::Error> {
-        let mut script = Self {
-            text: "BEGIN IMMEDIATE;".to_owned(),
-            parameters: Vec::new(),
-        };
+        let mut script = Self::begin(Vec::new(), Vec::new());
         let rows: Vec<_> = messages.iter().map(message_row).collect();
-        script.add(MESSAGES, &rows)?;
-        script.text.push_str("COMMIT");
-        Ok(script)
+        script.add(14, MESSAGES, &rows)?;
+        Ok(script.commit())
     }
 
-    /// Adds a statement unless it has no rows.
-    fn add<R: Serialize>(&mut self, text: &str, rows: &[R]) -> Result<(), serde_json::Error> {
+    /// Gives the text.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Binds the rows, the three places of the fence, and the JSON parameters.
+    pub(super) fn bind<'q>(self, mut query: Query<'q>, fence: Option<&Fence>) -> Query<'q> {
+        let places = padded(self.appends.len());
+        for (tenant, execution) in &self.appends {
+            query = query.bind(*tenant).bind(*execution);
+        }
+        for _ in 2 * self.appends.len()..2 * places {
+            query = query.bind(None::<i64>);
+        }
+        let (rows, places) = (self.journal.len(), padded(self.journal.len()));
+        for row in self.journal {
+            query = query
+                .bind(row.tenant)
+                .bind(row.execution)
+                .bind(row.sequence)
+                .bind(row.at)
+                .bind(row.kind)
+                .bind(row.payload)
+                .bind(row.records);
+        }
+        for _ in 7 * rows..7 * places {
+            query = query.bind(None::<i64>);
+        }
+        query = query
+            .bind(fence.map(|fence| fence.name.clone()))
+            .bind(fence.map(|fence| fence.worker.as_uuid()))
+            .bind(fence.map(|fence| fence.epoch));
+        for section in self.sections {
+            query = query.bind(section);
+        }
+        query
+    }
+
+    fn begin(appends: Vec<(Uuid, Uuid)>, journal: Vec<JournalRow>) -> Self {
+        Self {
+            text: "BEGIN IMMEDIATE;".to_owned(),
+            rows: 2 * padded(appends.len()) + 7 * padded(journal.len()),
+            sections: Default::default(),
+            appends,
+            journal,
+        }
+    }
+
+    fn commit(mut self) -> Self {
+        self.text.push_str("COMMIT");
+        self
+    }
+
+    /// Adds a statement with its rows as JSON at a place, unless it has none.
+    fn add<R: Serialize>(
+        &mut self,
+        place: usize,
+        text: &str,
+        rows: &[R],
+    ) -> Result<(), serde_json::Error> {
         if !rows.is_empty() {
-            self.parameters.push(serde_json::to_string(rows)?);
-            // The fence has the first three places.
-            let place = format!("${}", self.parameters.len() + 3);
-            self.text.push_str(&text.replace('#', &place));
+            self.sections[place - 4] = Some(serde_json::to_string(rows)?);
+            self.push(text);
         }
         Ok(())
+    }
+
+    /// Adds a text with its places: `#01` is the first one after the rows.
+    ///
+    /// The rows have no numbers, because SQLite looks a numbered place up in a list.
+    fn push(&mut self, text: &str) {
+        let mut parts = text.split('#');
+        self.text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let (place, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+            let place = self.rows + place.parse().unwrap_or(0);
+            // Writing into a text cannot fail.
+            let _written = write!(self.text, "${place}{rest}").is_ok();
+        }
+    }
+
+    /// Adds as many statements as the rows need.
+    fn push_rows(&mut self, (head, tail): (&str, &str), columns: usize, rows: usize) {
+        let row = format!("({}?)", "?,".repeat(columns - 1));
+        let mut left = padded(rows);
+        while 0 < left {
+            self.push(head);
+            for place in 0..left.min(ROWS_MAX) {
+                self.text.push_str(if place == 0 { "" } else { "," });
+                self.text.push_str(&row);
+            }
+            self.push(tail);
+            left = left.saturating_sub(ROWS_MAX);
+        }
+    }
+}
+
+/// Gives the number of rows that statements have places for: full ones, and one of
+/// the next power of two.
+fn padded(rows: usize) -> usize {
+    match rows % ROWS_MAX {
+        0 => rows,
+        rest => rows - rest + rest.next_power_of_two(),
     }
 }
 
 /// The rows for [`CAREFUL_APPENDS`].
 pub(super) fn appends_json(entries: &[&Entry]) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&appends(entries))
+    serde_json::to_string(&careful_appends(entries))
 }
 
 /// The rows for [`CAREFUL_STARTS`].
@@ -271,7 +399,28 @@ fn ended(entry: &Entry) -> Option<&Ended> {
     }
 }
 
-fn appends(entries: &[&Entry]) -> Vec<impl Serialize> {
+fn appends(entries: &[&Entry]) -> Vec<(Uuid, Uuid)> {
+    let going_on = entries.iter().filter(|entry| entry.start.is_none());
+    going_on
+        .map(|entry| (entry.tenant.as_uuid(), entry.execution.as_uuid()))
+        .collect()
+}
+
+fn journal(entries: &[&Entry]) -> Vec<JournalRow> {
+    pairs(entries, |entry| entry.events.iter())
+        .map(|(entry, event)| JournalRow {
+            tenant: entry.tenant.as_uuid(),
+            execution: entry.execution.as_uuid(),
+            sequence: number(event.sequence),
+            at: micros(event.at),
+            kind: event.kind,
+            payload: Arc::clone(&event.payload),
+            records: Arc::clone(&event.records),
+        })
+        .collect()
+}
+
+fn careful_appends(entries: &[&Entry]) -> Vec<impl Serialize> {
     let going_on = entries.iter().filter(|entry| entry.start.is_none());
     going_on
         .map(|entry| {
@@ -334,23 +483,6 @@ fn attribute_rows<'e>(
         let (tenant, execution) = ids(entry);
         (tenant, execution, name, value, micros(start.at))
     })
-}
-
-fn journal<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
-    pairs(entries, |entry| entry.events.iter())
-        .map(|(entry, event)| {
-            let (tenant, execution) = ids(entry);
-            (
-                tenant,
-                execution,
-                event.sequence,
-                micros(event.at),
-                event.kind,
-                &event.payload,
-                &event.records,
-            )
-        })
-        .collect()
 }
 
 fn snapshots<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
@@ -420,6 +552,11 @@ fn end(entry: &Entry) -> Option<impl Serialize + use<'_>> {
         &end.error,
         micros(end.at),
     ))
+}
+
+fn end_id(entry: &Entry) -> Option<Hex> {
+    let lived = entry.start.is_none() && ended(entry).is_some();
+    lived.then(|| Hex(entry.execution.as_uuid()))
 }
 
 fn message_row(message: &InboxMessage) -> impl Serialize + use<'_> {
