@@ -8,9 +8,9 @@ use futures_util::stream;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::execution::{Progress, to_json};
 use super::feed::{FeedItem, Growth};
 use super::life::Core;
+use super::progress::{Progress, to_json};
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::store::{

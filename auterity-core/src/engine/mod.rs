@@ -20,6 +20,7 @@ mod life;
 mod options;
 mod perform;
 mod programs;
+mod progress;
 mod publish;
 mod start;
 mod worker;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::execution::to_json;
 use super::life::Core;
+use super::progress::to_json;
 use crate::expression::{Expression, Variables};
 use crate::interpreter::{Filter, fits};
 use crate::store::{InboxMessage, MessageKind, Subscription};

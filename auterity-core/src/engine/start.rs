@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::execution::{Active, Given, Identity, Prepared, Progress, to_json};
+use super::execution::Active;
 use super::life::Core;
+use super::progress::{Given, Identity, Prepared, Progress, to_json};
 use crate::interpreter::{Event, fits};
 use crate::store::{Next, Outcome, Parent, Start};
 use crate::{Error, ErrorKind, ExecutionId, Scope, Violation};

@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::execution::{Active, Progress};
+use super::execution::Active;
 use super::handle::Handle;
 use super::journal::Journal;
 use super::life::{Core, Life};
 use super::options::{Options, Ports};
+use super::progress::Progress;
 use crate::interpreter::Effect;
 use crate::routines::Routines;
 use crate::store::{Claim, ClaimRequest, Loaded};

@@ -1,0 +1,381 @@
+//! Where an execution stands in memory: rebuilt from its journal, moved on by events,
+//! turned into the entry that records them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::feed::Growth;
+use super::life::Core;
+use crate::definition::Program;
+use crate::interpreter::{
+    Effect, EffectResult, End, Event, Machine, Problem, ProblemKind, STATE_FORMAT, State,
+    Transition, transition,
+};
+use crate::store::{
+    Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Parent,
+    Snapshot, Status, Subscription,
+};
+use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
+
+/// Who an execution is: what stays the same all its life.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) tenant: TenantId,
+    pub(super) execution: ExecutionId,
+    pub(super) program: Arc<Program>,
+    pub(super) parent: Option<Parent>,
+    pub(super) started_at: Timestamp,
+    /// What it was started with, where it was started here.
+    pub(super) given: Option<Arc<Given>>,
+}
+
+/// What an execution was started with, as its row shows it.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) input: Arc<str>,
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
+/// Where an execution stands in memory.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) identity: Identity,
+    pub(super) state: State,
+    /// The last event applied.
+    pub(super) sequence: u64,
+    /// The last event of the newest snapshot.
+    pub(super) snapshot: u64,
+}
+
+/// An entry ready to be appended, and what is to be done after its commit.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) entry: Entry,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Progress {
+    /// Makes the progress of an execution that has not begun.
+    pub(super) fn new(identity: Identity) -> Self {
+        let state = State::new(identity.started_at);
+        Self {
+            identity,
+            state,
+            sequence: 0,
+            snapshot: 0,
+        }
+    }
+
+    /// Rebuilds the progress from snapshot and tail.
+    pub(super) fn recover(
+        core: &Core,
+        loaded: &Loaded,
+        program: Arc<Program>,
+    ) -> Result<Self, Error> {
+        let mut progress = Self::new(Identity {
+            tenant: loaded.tenant,
+            execution: loaded.execution,
+            program,
+            parent: loaded.parent,
+            started_at: loaded.started_at,
+            given: None,
+        });
+        let damaged = |what: &str| {
+            Error::new(
+                ErrorKind::Corrupt,
+                format!("the journal of an execution is damaged: {what}"),
+            )
+            .with("execution", loaded.execution)
+        };
+        if let Some(snapshot) = loaded.snapshot.as_ref() {
+            if snapshot.format != STATE_FORMAT {
+                return Err(damaged("its snapshot has a format of another version"));
+            }
+            progress.state = serde_json::from_str(&snapshot.state)
+                .map_err(|error| damaged("its snapshot cannot be read").with_source(error))?;
+            progress.sequence = snapshot.sequence;
+            progress.snapshot = snapshot.sequence;
+        }
+        for row in &loaded.tail {
+            if row.sequence != progress.sequence + 1 {
+                return Err(damaged("an event is missing"));
+            }
+            let event: Event = serde_json::from_str(&row.payload)
+                .map_err(|error| damaged("an event cannot be read").with_source(error))?;
+            progress.apply(core, &event, row.at);
+        }
+        Ok(progress)
+    }
+
+    fn apply(&mut self, core: &Core, event: &Event, at: Timestamp) -> Transition {
+        self.sequence += 1;
+        let machine = Machine {
+            program: &self.identity.program,
+            execution: self.identity.execution,
+            limits: &core.options.execution,
+            budget: &core.options.expression,
+        };
+        transition(&machine, &mut self.state, event, at)
+    }
+
+    /// Applies events and makes the entry that records them.
+    ///
+    /// `idle` says that no effect is under way and no message waits, so that the
+    /// execution may leave memory if nothing is due soon.
+    pub(super) fn prepare(
+        &mut self,
+        core: &Core,
+        events: &[Event],
+        consumed: Vec<InboxId>,
+        idle: bool,
+    ) -> Result<Prepared, Error> {
+        let now = core.now();
+        let mut rows = Vec::with_capacity(events.len());
+        let mut effects = Vec::new();
+        for event in events {
+            let transition = self.apply(core, event, now);
+            rows.push(EventRow {
+                sequence: self.sequence,
+                at: now,
+                kind: event.kind(),
+                payload: to_json(event)?,
+                records: to_json(&transition.records)?,
+            });
+            effects.extend(transition.effects);
+        }
+        let next = self.next(core, &effects, idle, now)?;
+        let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
+        let snapshot = match &next {
+            Next::Parked { .. } => Some(self.take_snapshot()?),
+            Next::Owned if overdue => Some(self.take_snapshot()?),
+            _ => None,
+        };
+        let entry = Entry {
+            tenant: self.identity.tenant,
+            execution: self.identity.execution,
+            start: None,
+            events: rows,
+            snapshot,
+            subscribe: self.subscriptions(&effects)?,
+            unsubscribe: unsubscribed(&effects),
+            consumed,
+            messages: self.messages(&effects, now)?,
+            next,
+        };
+        Ok(Prepared { entry, effects })
+    }
+
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        match event {
+            Event::CloudEventReceived { effect, .. } => self.state.listens(*effect),
+            Event::ChildEnded { effect, .. } => self.state.expects(*effect),
+            _ => true,
+        }
+    }
+
+    fn take_snapshot(&mut self) -> Result<Snapshot, Error> {
+        self.snapshot = self.sequence;
+        Ok(Snapshot {
+            sequence: self.sequence,
+            format: STATE_FORMAT,
+            state: to_json(&self.state)?,
+        })
+    }
+
+    fn next(
+        &self,
+        core: &Core,
+        effects: &[Effect],
+        idle: bool,
+        now: Timestamp,
+    ) -> Result<Next, Error> {
+        if let Some(end) = self.state.end() {
+            return Ok(Next::Ended(ended(end, now)?));
+        }
+        let due = self.state.next_due();
+        let soon = due.is_some_and(|due| due <= now + core.options.park_after);
+        // A child that is awaited needs nobody in memory once it is started.
+        let busy = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Perform { .. } | Effect::Continue));
+        if !idle || soon || busy || self.state.is_ready() {
+            return Ok(Next::Owned);
+        }
+        Ok(Next::Parked {
+            due,
+            waiting_for: self.waiting_for(),
+        })
+    }
+
+    fn waiting_for(&self) -> Option<String> {
+        self.state.waiting_for(&self.identity.program)
+    }
+
+    fn subscriptions(&self, effects: &[Effect]) -> Result<Vec<Subscription>, Error> {
+        let mut found = Vec::new();
+        for effect in effects {
+            let Effect::Listen { effect, filters } = effect else {
+                continue;
+            };
+            for (place, filter) in filters.iter().enumerate() {
+                found.push(Subscription {
+                    tenant: self.identity.tenant,
+                    execution: self.identity.execution,
+                    effect: *effect,
+                    filter: u32::try_from(place).unwrap_or(u32::MAX),
+                    event_type: filter.event_type().map(str::to_owned),
+                    condition: to_json(filter)?,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The messages that leave with the entry: to the parent at the end, and to
+    /// children that are not wanted any more.
+    fn messages(&self, effects: &[Effect], now: Timestamp) -> Result<Vec<InboxMessage>, Error> {
+        let identity = &self.identity;
+        let mut messages = Vec::new();
+        for effect in effects {
+            if let Effect::Abandon {
+                effect,
+                child: true,
+            } = effect
+            {
+                let child = identity.execution.of_child(*effect);
+                let reason = Value::from("the execution that started it went on without it");
+                messages.push(InboxMessage {
+                    id: InboxId::derived(child, "cancel"),
+                    tenant: identity.tenant,
+                    execution: child,
+                    kind: MessageKind::Cancel,
+                    effect: None,
+                    payload: to_json(&reason)?,
+                    at: now,
+                });
+            }
+        }
+        if let (
+            Some(end),
+            Some(Parent {
+                execution,
+                effect: Some(effect),
+            }),
+        ) = (self.state.end(), identity.parent)
+        {
+            messages.push(InboxMessage {
+                id: InboxId::derived(identity.execution, "ended"),
+                tenant: identity.tenant,
+                execution,
+                kind: MessageKind::ChildEnded,
+                effect: Some(effect),
+                payload: to_json(&as_result(end))?,
+                at: now,
+            });
+        }
+        Ok(messages)
+    }
+
+    /// The execution as lists show it.
+    pub(super) fn row(&self, next: &Next) -> ExecutionRow {
+        let (status, ended_at, waiting_for) = match next {
+            Next::Owned => (Status::Running, None, None),
+            Next::Queued => (Status::Pending, None, None),
+            Next::Parked { waiting_for, .. } => (Status::Waiting, None, waiting_for.clone()),
+            Next::Ended(ended) => (ended.status, Some(ended.at), None),
+        };
+        ExecutionRow {
+            id: self.identity.execution,
+            workflow: self.identity.program.workflow().clone(),
+            program: self.identity.program.hash(),
+            status,
+            started_at: self.identity.started_at,
+            ended_at,
+            waiting_for,
+            input: None,
+            output: None,
+            error: None,
+            parent: self.identity.parent.map(|parent| parent.execution),
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// How far the execution has come, for those who follow it in this process.
+    pub(super) fn growth(&self, next: &Next) -> Growth {
+        let Next::Ended(ended) = next else {
+            return Growth::default();
+        };
+        let row = self.identity.given.as_ref().map(|given| {
+            Arc::new(ExecutionRow {
+                input: Some(Arc::clone(&given.input)),
+                output: ended.output.clone(),
+                error: ended.error.clone(),
+                attributes: given.attributes.clone(),
+                ..self.row(next)
+            })
+        });
+        Growth { ended: true, row }
+    }
+}
+
+pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Arc<str>, Error> {
+    serde_json::to_string(value)
+        .map(Arc::from)
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "a record cannot be written as JSON").with_source(error)
+        })
+}
+
+fn unsubscribed(effects: &[Effect]) -> Vec<u64> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Unlisten { effect } => Some(*effect),
+            _ => None,
+        })
+        .collect()
+}
+
+fn ended(end: &End, at: Timestamp) -> Result<Ended, Error> {
+    Ok(match end {
+        End::Completed(output) => Ended {
+            status: Status::Completed,
+            output: Some(to_json(output)?),
+            error: None,
+            at,
+        },
+        End::Faulted(problem) => Ended {
+            status: Status::Faulted,
+            output: None,
+            error: Some(to_json(problem)?),
+            at,
+        },
+        End::Cancelled(_) => Ended {
+            status: Status::Cancelled,
+            output: None,
+            error: None,
+            at,
+        },
+    })
+}
+
+/// What an awaited child's end means for its parent.
+fn as_result(end: &End) -> EffectResult {
+    match end {
+        End::Completed(output) => EffectResult::Value(Arc::clone(output)),
+        End::Faulted(problem) => {
+            // The pointer names a task of the child's definition, not of the parent's.
+            EffectResult::Problem(Problem {
+                instance: None,
+                ..problem.clone()
+            })
+        }
+        End::Cancelled(_) => EffectResult::Problem(Problem::new(
+            ProblemKind::Runtime,
+            "the child execution was cancelled",
+        )),
+    }
+}
