@@ -234,6 +234,13 @@ impl Problem {
         )
     }
 
+    /// A parameter of path, query or header that does not do; the detail goes on from
+    /// its name.
+    pub(crate) fn parameter(name: &str, detail: &str) -> Self {
+        let errors = vec![Pointed::new(name, detail)];
+        Self::new(Code::InvalidParameter, format!("{name} {detail}")).with_errors(errors)
+    }
+
     pub(crate) fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(Code::Internal, "the server failed").with_source(source)
     }

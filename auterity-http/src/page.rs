@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use auterity_core::TenantId;
+use auterity_core::{Scope, TenantId};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Pointed, Problem};
+use crate::services::Context;
 
 /// Items on a page, unless the client says otherwise.
 const LIMIT_DEFAULT: u32 = 50;
@@ -31,20 +32,63 @@ pub(crate) fn limit_within(asked: Option<u32>, usual: u32, most: u32) -> Result<
         None => Ok(usual),
         Some(limit) if 1 <= limit && limit <= most => Ok(limit),
         Some(limit) => {
-            let detail = format!("limit is {limit}; it must be between 1 and {most}");
-            Err(Problem::new(Code::InvalidParameter, detail))
+            let detail = format!("is {limit}; it must be between 1 and {most}");
+            Err(Problem::parameter("limit", &detail))
         }
+    }
+}
+
+/// A list as one tenant asks for it: reads and writes the cursors of its pages.
+#[derive(Debug)]
+pub(crate) struct Listing<'a> {
+    cursors: &'a Cursors,
+    binding: Binding<'a>,
+}
+
+impl<'a> Listing<'a> {
+    /// The query is everything that selects or orders items, in one fixed form.
+    pub(crate) fn new(
+        context: &'a Context,
+        scope: &Scope,
+        list: &'static str,
+        query: &'a str,
+    ) -> Self {
+        let binding = Binding {
+            tenant: scope.tenant(),
+            list,
+            query,
+        };
+        Self {
+            cursors: context.cursors(),
+            binding,
+        }
+    }
+
+    /// Reads the position that a page begins at; nothing on the first page.
+    pub(crate) fn position<T: DeserializeOwned>(
+        &self,
+        cursor: Option<&str>,
+    ) -> Result<Option<T>, Problem> {
+        let read = |cursor| self.cursors.decode(&self.binding, cursor);
+        cursor.map(read).transpose()
+    }
+
+    /// Writes the cursor of the page after; nothing on the last.
+    pub(crate) fn cursor<T: Serialize>(
+        &self,
+        position: Option<T>,
+    ) -> Result<Option<String>, Problem> {
+        let write = |position| self.cursors.encode(&self.binding, &position);
+        position.map(write).transpose()
     }
 }
 
 /// What a cursor is good for.
 #[derive(Debug)]
-pub(crate) struct Binding<'a> {
-    pub(crate) tenant: TenantId,
-    /// The list.
-    pub(crate) list: &'static str,
-    /// Everything that selects or orders items, in one fixed form.
-    pub(crate) query: &'a str,
+struct Binding<'a> {
+    tenant: TenantId,
+    list: &'static str,
+    query: &'a str,
 }
 
 /// Makes and reads cursors.
@@ -60,11 +104,7 @@ impl Cursors {
     }
 
     /// Writes down a position.
-    pub(crate) fn encode<T: Serialize>(
-        &self,
-        binding: &Binding<'_>,
-        position: &T,
-    ) -> Result<String, Problem> {
+    fn encode<T: Serialize>(&self, binding: &Binding<'_>, position: &T) -> Result<String, Problem> {
         let content = serde_json::to_vec(position).map_err(Problem::internal)?;
         let mut bytes = self.tag(binding, &content).to_vec();
         bytes.extend_from_slice(&content);
@@ -72,7 +112,7 @@ impl Cursors {
     }
 
     /// Reads a position, if the cursor was made here for this tenant and query.
-    pub(crate) fn decode<T: DeserializeOwned>(
+    fn decode<T: DeserializeOwned>(
         &self,
         binding: &Binding<'_>,
         cursor: &str,

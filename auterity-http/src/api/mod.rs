@@ -6,6 +6,7 @@ mod executions;
 mod health;
 mod methods;
 mod openapi;
+mod parameters;
 mod stream;
 mod workflows;
 
@@ -49,7 +50,7 @@ fn resources() -> OpenApiService<Resources, ()> {
     let all = (
         auth::Api,
         workflows::Api,
-        executions::Api,
+        executions::API,
         events::Api,
         stream::Api,
     );

@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::Tag;
 use crate::detach::detached;
 use crate::edge;
-use crate::error::{Code, Problem};
-use crate::page::{self, Binding};
+use crate::error::Problem;
+use crate::page::{self, Listing};
 use crate::payload::{DefinitionBody, Hash, Json, Time, YamlText};
 use crate::scope::Caller;
 use crate::services::Context;
@@ -267,32 +267,20 @@ impl Api {
             .as_ref()
             .is_some_and(|text| SEARCH_LENGTH_MAX < text.chars().count())
         {
-            let detail = format!("q has at most {SEARCH_LENGTH_MAX} characters");
-            return Err(Problem::new(Code::InvalidParameter, detail));
+            let detail = format!("has more than {SEARCH_LENGTH_MAX} characters");
+            return Err(Problem::parameter("q", &detail));
         }
         let words = text.clone().unwrap_or_default();
-        let binding = Binding {
-            tenant: scope.tenant(),
-            list: "workflows",
-            query: &words,
-        };
-        let after = match &cursor.0 {
-            Some(cursor) => Some(context.cursors().decode(&binding, cursor)?),
-            None => None,
-        };
+        let list = Listing::new(&context, &scope, "workflows", &words);
         let query = DefinitionQuery {
             text,
-            after,
+            after: list.position(cursor.0.as_deref())?,
             limit: page::limit(limit.0)?,
         };
         let page = context.engine().workflows(&scope, &query).await?;
-        let next_cursor = match page.items.last() {
-            Some(last) if page.more => {
-                let position = (&last.workflow.namespace, &last.workflow.name);
-                Some(context.cursors().encode(&binding, &position)?)
-            }
-            _ => None,
-        };
+        let last = page.items.last().filter(|_| page.more);
+        let position = last.map(|row| (&row.workflow.namespace, &row.workflow.name));
+        let next_cursor = list.cursor(position)?;
         let items = with_recent(&context, &scope, page.items).await?;
         Ok(Json(WorkflowPage { items, next_cursor }))
     }

@@ -1,0 +1,14 @@
+//! Executions, their history and live events.
+
+mod control;
+mod documents;
+mod read;
+mod start;
+
+pub(super) use documents::{ExecutionSummary, duration_ms};
+
+/// The calls, by what they are for.
+pub(super) type Api = (start::Api, read::Api, control::Api);
+
+/// All calls about executions.
+pub(super) const API: Api = (start::Api, read::Api, control::Api);
