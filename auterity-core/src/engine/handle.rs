@@ -13,6 +13,7 @@ use super::life::Core;
 use super::progress::{Progress, to_json};
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
+use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
     ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page,
@@ -75,6 +76,12 @@ impl Handle {
     #[must_use]
     pub fn validate(&self, text: &str) -> Vec<Mistake> {
         self.core.programs.compile(text).err().unwrap_or_default()
+    }
+
+    /// Tells what is known about each function that definitions can call.
+    #[must_use]
+    pub fn functions(&self) -> Vec<FunctionInfo> {
+        self.core.ports.functions.describe()
     }
 
     /// Deploys a definition as a version of its workflow.

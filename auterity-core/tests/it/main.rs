@@ -12,6 +12,7 @@
 mod definition;
 mod engine;
 mod expression;
+mod functions;
 mod http;
 mod kit;
 mod openapi;

@@ -6,7 +6,6 @@ use auterity_core::functions::{Function, HttpOptions, Invocation, OpenApi};
 use auterity_core::interpreter::Problem;
 use auterity_core::{Actor, ExecutionId, Scope, TenantId};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::http::server::{Server, echoed};
@@ -21,14 +20,12 @@ fn function() -> OpenApi {
 
 fn invocation(tenant: u128, arguments: Value) -> Invocation {
     let tenant = TenantId::from_uuid(Uuid::from_u128(tenant));
+    let execution = ExecutionId::from_uuid(Uuid::from_u128(2));
     Invocation {
-        scope: Scope::new(tenant, Actor::Host),
-        execution: ExecutionId::from_uuid(Uuid::from_u128(2)),
         task: "/do/0/call".to_owned(),
-        arguments,
         input: Arc::new(json!({"file": "api"})),
         key: "exe-1-7".to_owned(),
-        cancelled: CancellationToken::new(),
+        ..Invocation::new(Scope::new(tenant, Actor::Host), execution, arguments)
     }
 }
 

@@ -7,4 +7,4 @@ mod replay;
 mod samples;
 mod tasks;
 
-pub(crate) use fixture::{Fixture, PATIENCE, error, options, output, scope};
+pub(crate) use fixture::{Fixture, PATIENCE, definition, error, options, output, scope};

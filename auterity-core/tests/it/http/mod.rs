@@ -9,7 +9,6 @@ use auterity_core::interpreter::Problem;
 use auterity_core::{Actor, ExecutionId, Scope, TenantId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::server::{Server, echoed};
@@ -26,13 +25,10 @@ fn open() -> HttpOptions {
 
 async fn call_with(options: HttpOptions, arguments: Value, input: Value) -> Result<Value, Problem> {
     let invocation = Invocation {
-        scope: Scope::new(TENANT, Actor::Host),
-        execution: EXECUTION,
         task: "/do/0/call".to_owned(),
-        arguments,
         input: Arc::new(input),
         key: "exe-1-7".to_owned(),
-        cancelled: CancellationToken::new(),
+        ..Invocation::new(Scope::new(TENANT, Actor::Host), EXECUTION, arguments)
     };
     Http::new(options).call(invocation).await
 }
@@ -385,15 +381,8 @@ async fn private_addresses_are_refused_unless_allowed() {
         let function = Functions::built_in()
             .get("http")
             .expect("a built-in function");
-        let invocation = Invocation {
-            scope: Scope::new(TENANT, Actor::Host),
-            execution: EXECUTION,
-            task: String::new(),
-            arguments,
-            input: Arc::new(Value::Null),
-            key: String::new(),
-            cancelled: CancellationToken::new(),
-        };
+        let scope = Scope::new(TENANT, Actor::Host);
+        let invocation = Invocation::new(scope, EXECUTION, arguments);
         let problem = function.call(invocation).await.expect_err(host);
         assert_eq!(kind(&problem), "configuration", "{host}");
     }

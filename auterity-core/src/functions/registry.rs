@@ -1,0 +1,210 @@
+//! The registry: functions by name and version, and what is declared about them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::{Echo, Function, Http, OpenApi, Signature, Typed, TypedFunction};
+
+/// When the task after a call may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// After the call's result is committed: nothing of it is ever done again.
+    #[default]
+    Strict,
+    /// At once; what is visible outside still waits for the commit, and after a crash
+    /// calls at the end of the journal may be repeated. Only for functions that are
+    /// pure or idempotent.
+    Pipelined,
+}
+
+/// A function with its name, its version and what is declared about it.
+#[derive(Clone)]
+pub struct Registration {
+    name: String,
+    version: Version,
+    function: Arc<dyn Function>,
+    signature: Signature,
+    durability: Durability,
+}
+
+impl Registration {
+    /// Declares a function under a name, as version 1.0.0.
+    ///
+    /// A definition calls the highest version with `call: name` and a certain one with
+    /// `call: name:1.2.0`. An `@` in what is called names a catalog, so names have none.
+    #[must_use]
+    pub fn new(name: impl Into<String>, function: impl Function) -> Self {
+        Self {
+            name: name.into(),
+            version: Version::new(1, 0, 0),
+            signature: function.signature(),
+            function: Arc::new(function),
+            durability: Durability::default(),
+        }
+    }
+
+    /// Declares a typed function under a name, as version 1.0.0.
+    #[must_use]
+    pub fn typed(name: impl Into<String>, function: impl TypedFunction) -> Self {
+        Self::new(name, Typed::new(function))
+    }
+
+    /// Sets the version.
+    #[must_use]
+    pub fn version(mut self, major: u64, minor: u64, patch: u64) -> Self {
+        self.version = Version::new(major, minor, patch);
+        self
+    }
+
+    /// Says in a sentence what the function does, for editors and people.
+    #[must_use]
+    pub fn describe(mut self, description: impl Into<String>) -> Self {
+        self.signature.description = Some(description.into());
+        self
+    }
+
+    /// Declares when the task after a call may begin; [`Strict`](Durability::Strict)
+    /// unless it is said otherwise.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    pub(crate) fn function(&self) -> &Arc<dyn Function> {
+        &self.function
+    }
+
+    /// Gives when the task after a call may begin.
+    #[must_use]
+    pub fn declared_durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn info(&self) -> FunctionInfo {
+        FunctionInfo {
+            name: self.name.clone(),
+            version: self.version.to_string(),
+            signature: self.signature.clone(),
+            durability: self.durability,
+        }
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Registration")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("durability", &self.durability)
+            .field("function", &self.function)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known about a registered function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it takes and gives.
+    pub signature: Signature,
+    /// When the task after a call may begin.
+    pub durability: Durability,
+}
+
+/// The functions that definitions can call, by name and version.
+#[derive(Debug, Clone, Default)]
+pub struct Functions {
+    by_name: BTreeMap<String, BTreeMap<Version, Arc<Registration>>>,
+}
+
+impl Functions {
+    /// Makes a registry without any function.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Makes a registry with the built-in functions. `http` and `openapi` call public
+    /// addresses only; a host that wants otherwise adds its own [`Http`] and
+    /// [`OpenApi`] in their place.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self::none()
+            .with("echo", Echo)
+            .with("http", Http::default())
+            .with("openapi", OpenApi::default())
+    }
+
+    /// Adds a function as version 1.0.0, in place of any of the same name and version.
+    #[must_use]
+    pub fn with(self, name: impl Into<String>, function: impl Function) -> Self {
+        self.register(Registration::new(name, function))
+    }
+
+    /// Adds a typed function as version 1.0.0, in place of any of the same name and
+    /// version.
+    #[must_use]
+    pub fn with_typed(self, name: impl Into<String>, function: impl TypedFunction) -> Self {
+        self.register(Registration::typed(name, function))
+    }
+
+    /// Adds a function, in place of any of the same name and version.
+    #[must_use]
+    pub fn register(mut self, registration: Registration) -> Self {
+        self.by_name
+            .entry(registration.name.clone())
+            .or_default()
+            .insert(registration.version.clone(), Arc::new(registration));
+        self
+    }
+
+    /// Finds what `call: reference` calls: `name` is the highest version of a name,
+    /// `name:1.2.0` that version.
+    #[must_use]
+    pub fn find(&self, reference: &str) -> Option<&Arc<Registration>> {
+        if let Some(versions) = self.by_name.get(reference) {
+            return versions.values().next_back();
+        }
+        let (name, version) = reference.rsplit_once(':')?;
+        let version = Version::parse(version).ok()?;
+        self.by_name.get(name)?.get(&version)
+    }
+
+    /// Finds the function that `call: reference` calls.
+    #[must_use]
+    pub fn get(&self, reference: &str) -> Option<Arc<dyn Function>> {
+        self.find(reference)
+            .map(|found| Arc::clone(found.function()))
+    }
+
+    /// Tells whether `call: reference` calls a function of the registry.
+    #[must_use]
+    pub fn contains(&self, reference: &str) -> bool {
+        self.find(reference).is_some()
+    }
+
+    /// Lists the names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Tells what is known about each function, by name and version: for editors, the
+    /// API and people.
+    #[must_use]
+    pub fn describe(&self) -> Vec<FunctionInfo> {
+        self.by_name
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(|registration| registration.info())
+            .collect()
+    }
+}
