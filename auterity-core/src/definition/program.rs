@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Span;
+use regex::Regex;
 use serde_json::Value;
 
 use super::identity::{ProgramHash, WorkflowRef};
@@ -267,12 +268,10 @@ pub(crate) struct Listen {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadAs {
-    /// The event's `data`.
+    /// The event's data; as base64 where it is no JSON.
     Data,
     /// The whole event.
     Envelope,
-    /// The whole event, as received.
-    Raw,
 }
 
 #[derive(Debug)]
@@ -295,10 +294,20 @@ pub(crate) enum Until {
 
 #[derive(Debug)]
 pub(crate) struct EventFilter {
-    /// Attribute name and what it must be: a value to equal, or an expression
-    /// over the attribute that gives true.
-    pub(crate) with: Vec<(String, Template)>,
+    /// Attribute name and what it must be; the cheap comparisons come first.
+    pub(crate) with: Vec<(String, Wanted)>,
     pub(crate) correlate: Vec<(String, Correlate)>,
+}
+
+/// What an attribute of an event must be.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// This value.
+    Equal(Value),
+    /// This text, or one that it matches as a regular expression.
+    Pattern { text: String, pattern: Regex },
+    /// What an expression over the attribute gives, if that is not simply true.
+    Computed(Template),
 }
 
 #[derive(Debug)]

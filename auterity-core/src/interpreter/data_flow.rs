@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::state::{Data, Frame, Progress, State, TaskFrame, Thread};
+use super::state::{Data, Frame, State, TaskFrame, Thread};
 use super::{Machine, Problem, ProblemKind};
 use crate::definition::{DataFilter, Task, TaskIndex};
 use crate::expression::{EvaluateError, Expression, Template, Variables};
@@ -14,15 +14,33 @@ use crate::expression::{EvaluateError, Expression, Template, Variables};
 /// A variable that exists only for one evaluation.
 pub(super) type Extra<'e> = &'e [(&'e str, Data)];
 
+/// No thread: what is evaluated for the workflow as a whole.
+pub(super) const OUTSIDE: u32 = u32::MAX;
+
 /// Reads a state; the base of everything that evaluates.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) machine: &'a Machine<'a>,
     pub(super) state: &'a State,
     pub(super) now: Timestamp,
+    /// The task at this place of the stack is the current one, whatever is above it
+    /// and whatever variables it has added; absent: the innermost one is.
+    pub(super) place: Option<usize>,
+    /// What the current task gave, once it has ended.
+    pub(super) raw_output: Option<&'a Data>,
 }
 
 impl<'a> View<'a> {
+    pub(super) fn new(machine: &'a Machine<'a>, state: &'a State, now: Timestamp) -> Self {
+        Self {
+            machine,
+            state,
+            now,
+            place: None,
+            raw_output: None,
+        }
+    }
+
     pub(super) fn evaluate(
         &self,
         thread: u32,
@@ -106,16 +124,10 @@ impl<'a> View<'a> {
         Ok(data)
     }
 
-    /// Gives the input of the innermost task that listens in this thread.
-    pub(super) fn listening_input(&self, thread: u32) -> Data {
-        let frames = self.thread(thread).map_or(&[][..], |thread| &thread.stack);
-        let found = frames.iter().rev().find_map(|frame| match frame {
-            Frame::Task(frame) if matches!(frame.progress, Progress::Listen(_)) => {
-                Some(Arc::clone(&frame.input))
-            }
-            _ => None,
-        });
-        found.unwrap_or_else(|| Arc::clone(&self.state.input))
+    /// Gives the input of the current task, or of the workflow.
+    pub(super) fn input(&self, thread: u32) -> &'a Data {
+        self.current_task(thread)
+            .map_or(&self.state.input, |frame| &frame.input)
     }
 
     pub(super) fn thread(&self, thread: u32) -> Option<&'a Thread> {
@@ -129,11 +141,9 @@ impl<'a> View<'a> {
     fn variables(&self, thread: u32, extra: Extra<'_>, uses: &dyn Fn(&str) -> bool) -> Variables {
         let mut variables = Variables::new(self.now);
         variables.set("context", Arc::clone(&self.state.context));
-        self.frame_variables(thread, &mut variables);
-        let innermost = self.thread(thread).and_then(innermost_task);
-        let input = innermost.map_or(&self.state.input, |frame| &frame.input);
-        variables.set("input", Arc::clone(input));
-        if let Some(frame) = innermost.filter(|_| uses("task")) {
+        self.frame_variables(thread, self.place, &mut variables);
+        variables.set("input", Arc::clone(self.input(thread)));
+        if let Some(frame) = self.current_task(thread).filter(|_| uses("task")) {
             variables.set("task", Arc::new(self.describe_task(frame)));
         }
         if uses("workflow") {
@@ -149,14 +159,14 @@ impl<'a> View<'a> {
     }
 
     /// Adds what enclosing tasks define, outermost first, so that inner ones win.
-    fn frame_variables(&self, thread: u32, variables: &mut Variables) {
+    fn frame_variables(&self, thread: u32, place: Option<usize>, variables: &mut Variables) {
         let Some(thread) = self.thread(thread) else {
             return;
         };
         if let Some((parent, _)) = thread.parent {
-            self.frame_variables(parent, variables);
+            self.frame_variables(parent, None, variables);
         }
-        for frame in &thread.stack {
+        for frame in thread.stack.iter().take(place.unwrap_or(usize::MAX)) {
             if let Frame::Task(frame) = frame {
                 for (name, value) in &frame.variables {
                     variables.set(name, Arc::clone(value));
@@ -165,15 +175,29 @@ impl<'a> View<'a> {
         }
     }
 
+    fn current_task(&self, thread: u32) -> Option<&'a TaskFrame> {
+        let thread = self.thread(thread)?;
+        let last = self.place.unwrap_or(usize::MAX).saturating_add(1);
+        let upper = thread.stack.iter().take(last).rev();
+        upper.into_iter().find_map(|frame| match frame {
+            Frame::Task(frame) => Some(frame.as_ref()),
+            Frame::List(_) => None,
+        })
+    }
+
     fn describe_task(&self, frame: &TaskFrame) -> Value {
         let task = self.task_of(frame);
-        json!({
+        let mut described = json!({
             "name": task.name,
             "reference": task.reference,
             "definition": *task.definition,
             "input": *frame.raw_input,
             "startedAt": describe_time(frame.started_at),
-        })
+        });
+        if let Some(output) = self.raw_output {
+            described["output"] = Value::clone(output);
+        }
+        described
     }
 
     fn describe_workflow(&self) -> Value {
@@ -184,13 +208,6 @@ impl<'a> View<'a> {
             "startedAt": describe_time(self.state.started_at),
         })
     }
-}
-
-fn innermost_task(thread: &Thread) -> Option<&TaskFrame> {
-    thread.stack.iter().rev().find_map(|frame| match frame {
-        Frame::Task(frame) => Some(frame.as_ref()),
-        Frame::List(_) => None,
-    })
 }
 
 fn describe_time(at: Timestamp) -> Value {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::data_flow::View;
 use super::record::excerpt;
 use super::state::{Data, Frame, ListFrame, Progress, TaskFrame, Thread, TryPhase, Waiting};
 use super::transition::{Step, Work};
 use super::{Effect, End, Problem, TaskRecord, TaskState};
-use crate::definition::{Flow, ListIndex, TaskIndex, TaskKind};
+use crate::definition::{Flow, ListIndex, Task, TaskIndex, TaskKind};
 
 /// A place behind the end of every list.
 const BEYOND: u32 = u32::MAX;
@@ -164,22 +165,10 @@ impl Work<'_> {
             return Step::Wait;
         };
         let task = self.machine.program.task(TaskIndex(frame.task));
-        let shaped = self
-            .view()
-            .filter_out(thread, &task.output, output, "output");
-        let output = match shaped {
+        let output = match self.shape(thread, task, output) {
             Ok(output) => output,
             Err(problem) => return Step::Fail(problem),
         };
-        if task.export.transform.is_some() || task.export.schema.is_some() {
-            match self
-                .view()
-                .filter_out(thread, &task.export, &output, "exported context")
-            {
-                Ok(context) => self.state.context = context,
-                Err(problem) => return Step::Fail(problem),
-            }
-        }
         let Some(frame) = self.pop_task(thread) else {
             return Step::Wait;
         };
@@ -188,6 +177,20 @@ impl Work<'_> {
         record.output = Some(excerpt(&output, kept));
         self.out.records.push(record);
         self.deliver(thread, output, flow.unwrap_or(task.then))
+    }
+
+    /// Applies `output` and `export` to what a task gave.
+    fn shape(&mut self, thread: u32, task: &Task, raw: &Data) -> Result<Data, Problem> {
+        let view = View {
+            raw_output: Some(raw),
+            ..self.view()
+        };
+        let output = view.filter_out(thread, &task.output, raw, "output")?;
+        if task.export.transform.is_some() || task.export.schema.is_some() {
+            self.state.context =
+                view.filter_out(thread, &task.export, &output, "exported context")?;
+        }
+        Ok(output)
     }
 
     /// Gives a task's output to the list that the task stands in.
@@ -220,12 +223,13 @@ impl Work<'_> {
                     own.stack.pop();
                 }
                 Some(Frame::Task(frame)) => {
-                    problem = problem.at(&program.task(TaskIndex(frame.task)).reference);
+                    let reference = &program.task(TaskIndex(frame.task)).reference;
+                    problem = problem.at(reference);
                     if matches!(&frame.progress, Progress::Try(progress) if progress.phase == TryPhase::Trying)
                     {
                         match self.catch(thread, problem) {
                             Ok(step) => return step,
-                            Err(uncaught) => problem = uncaught,
+                            Err(uncaught) => problem = uncaught.at(reference),
                         }
                     }
                     self.close_frame(thread);

@@ -125,7 +125,13 @@ impl Problem {
         let Value::Object(object) = value else {
             return Err(wrong("is not an object"));
         };
-        let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
+        // What an expression gave for a text may be anything.
+        let text = |name: &str| match object.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(other) => Some(other.to_string()),
+        };
+        let kind = object.get("type").and_then(Value::as_str);
         let status = object.get("status").and_then(|status| match status {
             Value::Number(number) => number.as_u64(),
             Value::String(text) => text.parse().ok(),
@@ -135,7 +141,7 @@ impl Problem {
             .and_then(|status| u16::try_from(status).ok())
             .ok_or_else(|| wrong("has no status between 0 and 65535"))?;
         Ok(Self {
-            kind: text("type").ok_or_else(|| wrong("has no type"))?,
+            kind: kind.ok_or_else(|| wrong("has no type"))?.to_owned(),
             status,
             title: text("title"),
             detail: text("detail"),

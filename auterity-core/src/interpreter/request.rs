@@ -73,11 +73,7 @@ pub fn request(
         ));
     };
     // Time stands still for a request, or a repetition would differ.
-    let view = View {
-        machine,
-        state,
-        now: frame.started_at,
-    };
+    let view = View::new(machine, state, frame.started_at);
     let task = machine.program.task(TaskIndex(frame.task));
     let made = match &task.kind {
         TaskKind::Call(call) => {
@@ -124,7 +120,10 @@ impl View<'_> {
         if attributes.contains_key("data") {
             event.insert("datacontenttype".to_owned(), json!("application/json"));
         }
-        event.extend(attributes);
+        // What an expression gave null for is left to its default, or out.
+        let given = |(name, value): &(String, Value)| name == "data" || !value.is_null();
+        event.extend(attributes.into_iter().filter(given));
+        check_event(&event)?;
         Ok(Request::Emit {
             event: Value::Object(event),
         })
@@ -142,5 +141,34 @@ impl View<'_> {
             input,
             awaited: child.awaited,
         })
+    }
+}
+
+/// Checks the attributes of an event, which expressions may have given anything for.
+fn check_event(event: &Map<String, Value>) -> Result<(), Problem> {
+    let wrong = |name: &str, what: &str| {
+        let detail = format!("the attribute {name} of an emitted event {what}");
+        Err(Problem::new(ProblemKind::Expression, detail))
+    };
+    for name in ["id", "source", "type"] {
+        let text = event.get(name).and_then(Value::as_str);
+        if text.is_none_or(str::is_empty) {
+            return wrong(name, "must be a text that is not empty");
+        }
+    }
+    let time = event.get("time").and_then(Value::as_str);
+    if time.is_none_or(|time| time.parse::<Timestamp>().is_err()) {
+        return wrong(
+            "time",
+            "must be a date and time such as 2026-01-31T12:00:00Z",
+        );
+    }
+    let is_structured = |value: &Value| value.is_object() || value.is_array();
+    match event
+        .iter()
+        .find(|(name, value)| *name != "data" && is_structured(value))
+    {
+        Some((name, _)) => wrong(name, "must be a text, a number or a boolean"),
+        None => Ok(()),
     }
 }

@@ -149,7 +149,9 @@ pub(crate) enum TryPhase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ListenProgress {
     pub(crate) effect: u64,
-    /// The events consumed so far, as read.
+    /// How many events were consumed so far.
+    pub(crate) consumed: usize,
+    /// Those events as read, where the condition or the output needs them.
     pub(crate) seen: Vec<Value>,
     /// What the iterator made of them.
     pub(crate) collected: Vec<Value>,

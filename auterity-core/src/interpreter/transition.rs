@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use super::data_flow::View;
+use super::data_flow::{OUTSIDE, View};
 use super::state::{Data, Frame, Thread, Waiting};
 use super::{
     Effect, EffectResult, End, Event, Limits, Problem, ProblemKind, State, TaskRecord, TaskState,
 };
 use crate::ExecutionId;
-use crate::definition::{Flow, Program};
+use crate::definition::{Flow, Program, RunWorkflow, TaskIndex, TaskKind};
 use crate::expression::Budget;
 
 /// What stays the same through all transitions of an execution.
@@ -89,11 +89,7 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     pub(super) fn view(&self) -> View<'_> {
-        View {
-            machine: self.machine,
-            state: self.state,
-            now: self.now,
-        }
+        View::new(self.machine, self.state, self.now)
     }
 
     fn apply(&mut self, event: &Event) {
@@ -136,10 +132,10 @@ impl Work<'_> {
         let program = self.machine.program;
         let prepared = self
             .view()
-            .filter_in(0, &program.input, input)
+            .filter_in(OUTSIDE, &program.input, input)
             .and_then(|input| {
                 let deadline = match &program.timeout {
-                    Some(timeout) => Some(self.view().due(0, &timeout.after, &input)?),
+                    Some(timeout) => Some(self.view().due(OUTSIDE, &timeout.after, &input)?),
                     None => None,
                 };
                 Ok((input, deadline))
@@ -168,11 +164,29 @@ impl Work<'_> {
         });
         let Some((id, thread)) = waiting else { return };
         thread.waiting = Waiting::Nothing;
+        let id = *id;
         let step = match result {
-            EffectResult::Value(value) => Step::Done(Data::clone(value), None),
+            EffectResult::Value(value) => Step::Done(self.gives(id, value), None),
             EffectResult::Problem(problem) => Step::Fail(problem.clone()),
         };
-        self.ready.push_back((*id, step));
+        self.ready.push_back((id, step));
+    }
+
+    /// Gives a task's raw output: a child that is not awaited has none, so the task
+    /// gives its input, as the standard says.
+    fn gives(&self, thread: u32, result: &Data) -> Data {
+        let frame = self.state.threads.get(&thread).and_then(Thread::top_task);
+        match frame.map(|frame| {
+            (
+                frame,
+                &self.machine.program.task(TaskIndex(frame.task)).kind,
+            )
+        }) {
+            Some((frame, TaskKind::RunWorkflow(RunWorkflow { awaited: false, .. }))) => {
+                Data::clone(&frame.input)
+            }
+            _ => Data::clone(result),
+        }
     }
 
     fn go_on(&mut self) {
@@ -204,7 +218,8 @@ impl Work<'_> {
     /// Ends the execution well with what the last task gave.
     pub(super) fn finish(&mut self, output: &Data) {
         let program = self.machine.program;
-        let end = match self.view().filter_out(0, &program.output, output, "output") {
+        let view = self.view();
+        let end = match view.filter_out(OUTSIDE, &program.output, output, "output") {
             Ok(output) => End::Completed(output),
             Err(problem) => End::Faulted(problem.at("/")),
         };

@@ -14,6 +14,7 @@ mod engine;
 mod expression;
 mod functions;
 mod http;
+mod interpreter;
 mod kit;
 mod openapi;
 mod store;

@@ -144,6 +144,10 @@ async fn unreadable_documents_are_told() {
             "{openapi: 3.0.0, paths: {/a: {get: {operationId: subject, parameters: [{$ref: '#/x'}]}}}, x: {$ref: '#/x'}}",
             "in a circle",
         ),
+        (
+            "{openapi: 3.0.0, paths: {'/a/{id}': {get: {operationId: subject}}}}",
+            "no parameter \"id\", which is in the operation's path",
+        ),
     ];
     for (document, wanted) in table {
         let problem = call_of(&server, document, json!({}))

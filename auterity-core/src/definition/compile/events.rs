@@ -1,5 +1,6 @@
 //! Waiting for events.
 
+use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::Compiler;
@@ -10,6 +11,7 @@ use crate::definition::event::{
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path};
 use crate::definition::program;
 use crate::definition::record::Part;
+use crate::expression::Template;
 
 impl Compiler<'_> {
     pub(super) fn listen(
@@ -21,9 +23,9 @@ impl Compiler<'_> {
         let strategy = self.strategy(&listen.to, &pointer_path(pointer, "listen/to"));
         let foreach = foreach.map(|each| self.foreach(each, &pointer_path(pointer, "foreach")));
         let read = match listen.read {
-            None | Some(ReadAs::Data) => program::ReadAs::Data,
+            // JSON data has no other raw form here than itself.
+            None | Some(ReadAs::Data | ReadAs::Raw) => program::ReadAs::Data,
             Some(ReadAs::Envelope) => program::ReadAs::Envelope,
-            Some(ReadAs::Raw) => program::ReadAs::Raw,
         };
         Some(program::TaskKind::Listen(program::Listen {
             strategy: strategy?,
@@ -107,9 +109,10 @@ impl Compiler<'_> {
             for (name, wanted) in attributes {
                 let template =
                     self.template(&wanted, &pointer_join(&place, &name), Secrets::Forbidden);
-                with.extend(template.map(|template| (name, template)));
+                with.extend(template.map(|template| (name, program::Wanted::new(template))));
             }
         }
+        with.sort_by_key(|(_, wanted)| matches!(wanted, program::Wanted::Computed(_)));
         let mut correlate = Vec::new();
         for (name, correlation) in filter.correlate.iter().flatten() {
             let place = pointer_join(&pointer_path(pointer, "correlate"), name);
@@ -152,4 +155,34 @@ impl Compiler<'_> {
             export,
         }
     }
+}
+
+impl program::Wanted {
+    fn new(template: Template) -> Self {
+        /// How large one compiled pattern may be, in bytes.
+        const PATTERN_BYTES_MAX: usize = 256 * 1024;
+        match template {
+            Template::Literal(Value::String(text)) if is_pattern(&text) => {
+                let whole = format!("^(?:{text})$");
+                let pattern = RegexBuilder::new(&whole)
+                    .size_limit(PATTERN_BYTES_MAX)
+                    .build();
+                match pattern {
+                    Ok(pattern) => Self::Pattern { text, pattern },
+                    // A text that only looks like a pattern is itself.
+                    Err(_) => Self::Equal(Value::String(text)),
+                }
+            }
+            Template::Literal(value) => Self::Equal(value),
+            template => Self::Computed(template),
+        }
+    }
+}
+
+/// Tells whether a text says more as a regular expression than as itself; points
+/// alone do not, for every type of event has them.
+fn is_pattern(text: &str) -> bool {
+    text.contains([
+        '\\', '*', '+', '?', '[', ']', '(', ')', '{', '}', '|', '^', '$',
+    ])
 }

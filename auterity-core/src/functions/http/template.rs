@@ -8,6 +8,7 @@ use crate::interpreter::{Problem, ProblemKind};
 
 /// Expands the template with the input's properties.
 ///
+/// A value that is not there or null leaves its place empty, as the standard says.
 /// Values are percent-encoded, so that none can leave its place; one that would make
 /// up a dot segment, which URL parsers resolve before anything is sent, is refused.
 pub(in crate::functions) fn expand(template: &str, input: &Value) -> Result<String, Problem> {
@@ -47,12 +48,13 @@ fn text(name: &str, input: &Value) -> Result<String, Problem> {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(Value::Number(number)) => Ok(number.to_string()),
         Some(Value::Bool(flag)) => Ok(flag.to_string()),
-        Some(_) => Err(wrong(format!(
-            "the endpoint names {{{name}}}, but that property of the input is no text, number or boolean"
-        ))),
-        None => Err(wrong(format!(
-            "the endpoint names {{{name}}}, but the input has no such property"
-        ))),
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(_) => {
+            let detail = format!(
+                "the endpoint names {{{name}}}, but that property of the input is no text, number, boolean or null"
+            );
+            Err(Problem::new(ProblemKind::Expression, detail))
+        }
     }
 }
 
@@ -99,8 +101,7 @@ mod tests {
 
     #[test]
     fn names_become_encoded_values() {
-        let input =
-            json!({"id": 7, "q": "a b&c=d/é", "on": true, "x-y.z": "~", "crlf": "a\r\nHost: b"});
+        let input = json!({"id": 7, "q": "a b&c=d/é", "on": true, "x-y.z": "~", "crlf": "a\r\nHost: b", "null": null});
         let table = [
             ("https://h/plain", "https://h/plain"),
             ("https://h/pet/{id}", "https://h/pet/7"),
@@ -111,6 +112,7 @@ mod tests {
             ("https://h/{x-y.z}{id}", "https://h/~7"),
             ("https://h/{crlf}", "https://h/a%0D%0AHost%3A%20b"),
             ("https://h/a/../b", "https://h/a/../b"),
+            ("https://h/{missing}/{null}x", "https://h//x"),
         ];
         for (template, wanted) in table {
             assert_eq!(expand(template, &input).expect(template), wanted);
@@ -119,12 +121,9 @@ mod tests {
 
     #[test]
     fn templates_that_cannot_be_expanded_say_why() {
-        let input =
-            json!({"list": [1], "null": null, "dot": ".", "up": "..", "host": "evil.com/@"});
+        let input = json!({"list": [1], "dot": ".", "up": "..", "host": "evil.com/@"});
         let table = [
-            ("https://h/{missing}", "no such property"),
-            ("https://h/{list}", "no text, number or boolean"),
-            ("https://h/{null}", "no text, number or boolean"),
+            ("https://h/{list}", "no text, number, boolean or null"),
             ("https://h/{open", "without its '}'"),
             ("https://h/{+path}", "only plain {name}"),
             ("https://h/{?a,b}", "only plain {name}"),
@@ -138,6 +137,8 @@ mod tests {
             let detail = problem.detail.unwrap_or_default();
             assert!(detail.contains(wanted), "{template}: {detail}");
         }
+        let problem = expand("https://h/{list}", &input).expect_err("a list has no place");
+        assert!(problem.kind.ends_with("/expression"), "{problem:?}");
         assert_eq!(
             expand("https://{host}/", &input).expect("encoded"),
             "https://evil.com%2F%40/"

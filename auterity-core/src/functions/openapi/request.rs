@@ -236,6 +236,18 @@ impl<'r> Request<'r> {
                 "the operation's path in the document does not begin with '/'",
             ));
         }
+        let names = path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'));
+        if let Some((name, _)) = names
+            .into_iter()
+            .find(|(name, _)| !self.path.contains_key(*name))
+        {
+            return Err(wrong(format!(
+                "the document declares no parameter \"{name}\", which is in the operation's path"
+            )));
+        }
         let path = expand(path, &Value::Object(self.path.clone()))?;
         let path = format!("{}{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);

@@ -1,48 +1,17 @@
-//! `listen`: which events count, when there are enough, and the iterator over them.
+//! `listen`: taking events until there are enough, and the iterator over them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::definition::{
-    EventFilter, Foreach, Listen, ReadAs, Strategy, TaskIndex, TaskKind, Until,
-};
-use crate::expression::Template;
+use crate::definition::{Foreach, Listen, ReadAs, Strategy, TaskIndex, TaskKind, Until, Wanted};
+use crate::expression::Expression;
+use crate::interpreter::data_flow::View;
 use crate::interpreter::effect::{Filter, FilterCorrelation};
 use crate::interpreter::state::{Data, Frame, ListenProgress, Progress, Thread, Waiting};
 use crate::interpreter::transition::{Step, Work};
 use crate::interpreter::{Effect, Problem, ProblemKind};
-
-impl Strategy {
-    fn filters(&self) -> &[EventFilter] {
-        match self {
-            Self::One(filter) => std::slice::from_ref(filter),
-            Self::Any { filters, .. } | Self::All(filters) => filters,
-        }
-    }
-
-    fn until(&self) -> Option<&Until> {
-        match self {
-            Self::Any { until, .. } => until.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Tells whether these matches are all that is waited for.
-    fn is_met(&self, matched: &[bool]) -> bool {
-        match self {
-            Self::All(_) => matched.iter().all(|matched| *matched),
-            Self::One(_) | Self::Any { until: None, .. } => matched.iter().any(|matched| *matched),
-            Self::Any { until: Some(_), .. } => false,
-        }
-    }
-
-    /// One slot per filter; an `any` without filters takes every event in one slot.
-    fn slots(&self) -> usize {
-        self.filters().len().max(1)
-    }
-}
 
 impl Work<'_> {
     pub(super) fn listen_begin(
@@ -67,6 +36,7 @@ impl Work<'_> {
         {
             frame.progress = Progress::Listen(ListenProgress {
                 effect,
+                consumed: 0,
                 seen: Vec::new(),
                 collected: Vec::new(),
                 matched: vec![false; strategy.slots()],
@@ -109,8 +79,8 @@ impl Work<'_> {
                 .with
                 .iter()
                 .filter_map(|(name, wanted)| match wanted {
-                    Template::Literal(value) => Some((name.clone(), value.clone())),
-                    _ => None,
+                    Wanted::Equal(value) => Some((name.clone(), value.clone())),
+                    Wanted::Pattern { .. } | Wanted::Computed(_) => None,
                 });
             filters.push(Filter {
                 with: with.collect(),
@@ -172,7 +142,7 @@ impl Work<'_> {
         };
         let strategy = &definition.strategy;
         if let Some(Until::Events(until)) = strategy.until()
-            && let Some(slot) = self.match_slot(thread, place, until, (event, true))?
+            && let Some(slot) = self.match_slot(thread, place, until, (event, true))
         {
             let Some(progress) = self.listen_at(thread, place) else {
                 return Ok(false);
@@ -181,36 +151,53 @@ impl Work<'_> {
             progress.closed = until.is_met(&progress.until_matched);
             return Ok(progress.closed);
         }
-        let Some(slot) = self.match_slot(thread, place, strategy, (event, false))? else {
+        let Some(slot) = self.match_slot(thread, place, strategy, (event, false)) else {
             return Ok(false);
         };
         let most = self.machine.limits.events_collected_max;
         let Some(progress) = self.listen_at(thread, place) else {
             return Ok(false);
         };
-        if most <= progress.seen.len() {
+        if most <= progress.consumed {
             let detail =
                 format!("the listen task consumed {most} events (limit events_collected_max)");
             return Err(Problem::new(ProblemKind::Runtime, detail));
         }
-        let read = match definition.read {
-            ReadAs::Data => event.get("data").cloned().unwrap_or(Value::Null),
-            ReadAs::Envelope | ReadAs::Raw => Value::clone(event),
-        };
+        progress.consumed += 1;
         progress.matched[slot] = true;
-        progress.seen.push(read.clone());
-        if definition.foreach.is_some() {
-            progress.queue.push_back(Arc::new(read));
-        }
         progress.closed = strategy.is_met(&progress.matched);
-        if let Some(Until::Condition(condition)) = strategy.until() {
-            let seen = Value::Array(progress.seen.clone());
-            let enough = self.view().holds(thread, condition, &seen, &[])?;
-            if let Some(progress) = self.listen_at(thread, place) {
-                progress.closed = enough;
+        let read = read(event, definition.read);
+        if definition.foreach.is_some() {
+            progress.queue.push_back(Arc::new(read.clone()));
+        }
+        match strategy.until() {
+            Some(Until::Condition(condition)) => {
+                progress.seen.push(read);
+                self.check_until(thread, place, condition)?;
             }
+            _ if definition.foreach.is_none() => progress.seen.push(read),
+            _ => {}
         }
         Ok(true)
+    }
+
+    /// Asks the condition whether the events so far are enough.
+    fn check_until(
+        &mut self,
+        thread: u32,
+        place: usize,
+        condition: &Expression,
+    ) -> Result<(), Problem> {
+        let Some(progress) = self.listen_at(thread, place) else {
+            return Ok(());
+        };
+        let seen = Value::Array(std::mem::take(&mut progress.seen));
+        let enough = self.view_at(place).holds(thread, condition, &seen, &[]);
+        if let (Some(progress), Value::Array(seen)) = (self.listen_at(thread, place), seen) {
+            progress.seen = seen;
+            progress.closed = enough?;
+        }
+        Ok(())
     }
 
     /// Finds the filter that takes the event; with `all`, each filter takes one.
@@ -220,81 +207,39 @@ impl Work<'_> {
         place: usize,
         strategy: &Strategy,
         (event, until): (&Data, bool),
-    ) -> Result<Option<usize>, Problem> {
+    ) -> Option<usize> {
         if strategy.filters().is_empty() {
-            return Ok(Some(0));
+            return Some(0);
         }
-        let Some(progress) = self.listen_at(thread, place) else {
-            return Ok(None);
-        };
+        let progress = self.listen_at(thread, place)?;
         let matched = if until {
-            progress.until_matched.clone()
+            &progress.until_matched
         } else {
-            progress.matched.clone()
+            &progress.matched
         };
-        let known = progress.correlations.clone();
+        let (matched, known) = (matched.clone(), progress.correlations.clone());
         for (slot, filter) in strategy.filters().iter().enumerate() {
-            let taken = matches!(strategy, Strategy::All(_)) && matched[slot];
-            if taken || !self.attributes_match(thread, filter, event)? {
+            if matches!(strategy, Strategy::All(_)) && matched[slot] {
                 continue;
             }
-            if let Some(correlations) = self.correlate(thread, filter, event, &known)? {
-                if let Some(progress) = self.listen_at(thread, place) {
-                    progress.correlations.extend(correlations);
-                }
-                return Ok(Some(slot));
+            // Who listens must not fail because of what somebody else sent: an event
+            // on which an expression fails is not the one that is waited for.
+            let passed = self.view_at(place).pass(thread, filter, event, &known);
+            if let Ok(Some(correlations)) = passed {
+                let progress = self.listen_at(thread, place)?;
+                progress.correlations.extend(correlations);
+                return Some(slot);
             }
         }
-        Ok(None)
+        None
     }
 
-    fn attributes_match(
-        &self,
-        thread: u32,
-        filter: &EventFilter,
-        event: &Value,
-    ) -> Result<bool, Problem> {
-        for (name, wanted) in &filter.with {
-            let actual = event.get(name).unwrap_or(&Value::Null);
-            let passes = match wanted {
-                Template::Literal(value) => value == actual,
-                template => {
-                    let value = self.view().fill(thread, template, actual, &[])?;
-                    value == Value::Bool(true) || value == *actual
-                }
-            };
-            if !passes {
-                return Ok(false);
-            }
+    /// Sees what the listening task at this place of the stack saw when it began.
+    fn view_at(&self, place: usize) -> View<'_> {
+        View {
+            place: Some(place),
+            ..self.view()
         }
-        Ok(true)
-    }
-
-    /// Checks the correlations; gives the values that are expected from now on.
-    fn correlate(
-        &self,
-        thread: u32,
-        filter: &EventFilter,
-        event: &Value,
-        known: &BTreeMap<String, Value>,
-    ) -> Result<Option<Vec<(String, Value)>>, Problem> {
-        let mut learnt = Vec::new();
-        let input = self.view().listening_input(thread);
-        for (name, correlation) in &filter.correlate {
-            let actual = self
-                .view()
-                .evaluate(thread, &correlation.from, event, &[])?;
-            let expected = match (&correlation.expect, known.get(name)) {
-                (Some(template), _) => Some(self.view().fill(thread, template, &input, &[])?),
-                (None, known) => known.cloned(),
-            };
-            match expected {
-                Some(expected) if expected != actual => return Ok(None),
-                Some(_) => {}
-                None => learnt.push((name.clone(), actual)),
-            }
-        }
-        Ok(Some(learnt))
     }
 
     /// Takes what the iterator's tasks made of an event.
@@ -405,5 +350,16 @@ impl<'a> Work<'a> {
 
     fn foreach(&self, thread: u32, place: usize) -> Option<&'a Foreach> {
         self.listen_definition(thread, place)?.foreach.as_ref()
+    }
+}
+
+/// Gives what the task is to see of an event.
+fn read(event: &Value, read: ReadAs) -> Value {
+    match read {
+        ReadAs::Data => {
+            let data = event.get("data").or_else(|| event.get("data_base64"));
+            data.cloned().unwrap_or(Value::Null)
+        }
+        ReadAs::Envelope => event.clone(),
     }
 }

@@ -3,6 +3,7 @@
 mod fork;
 mod listen;
 mod loops;
+mod matching;
 mod try_;
 
 use std::sync::Arc;

@@ -449,10 +449,6 @@ async fn wrong_arguments_are_named_and_send_nothing() {
             "backslash",
         ),
         (
-            json!({"method": "get", "endpoint": format!("{url}/{{canary}}")}),
-            "no such property",
-        ),
-        (
             json!({"method": "get", "endpoint": url, "query": "canary"}),
             "'query'",
         ),
@@ -502,10 +498,7 @@ async fn wrong_arguments_are_named_and_send_nothing() {
             "{shown}"
         );
         assert!(detail(&problem).contains(words), "{shown}: {problem:?}");
-        assert!(
-            words == "no such property" || !detail(&problem).contains("canary"),
-            "{problem:?}"
-        );
+        assert!(!detail(&problem).contains("canary"), "{problem:?}");
     }
     assert!(server.received().is_empty());
 }

@@ -1,0 +1,7 @@
+//! The interpreter alone: programs driven event by event, under a clock that jumps.
+
+mod data;
+mod drive;
+mod errors;
+mod events;
+mod flow;
