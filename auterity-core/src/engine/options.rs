@@ -29,7 +29,8 @@ pub struct Options {
     pub poll: SignedDuration,
     /// An execution whose next due time is further away than this leaves memory.
     pub park_after: SignedDuration,
-    /// Events after which a snapshot is written, besides the one at each parking.
+    /// Events after which a snapshot is written, besides the one at each parking; both
+    /// wait until the events since the last one are together as large as that was.
     pub snapshot_every: u32,
     /// Operations that one journal batch holds at most.
     pub batch_max: usize,

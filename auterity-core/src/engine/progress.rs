@@ -48,6 +48,10 @@ pub(super) struct Progress {
     pub(super) sequence: u64,
     /// The last event of the newest snapshot.
     pub(super) snapshot: u64,
+    /// How large the newest snapshot is.
+    snapshot_bytes: usize,
+    /// How large the events after it are together.
+    tail_bytes: usize,
 }
 
 /// An entry ready to be appended, and what is to be done after its commit.
@@ -66,6 +70,8 @@ impl Progress {
             state,
             sequence: 0,
             snapshot: 0,
+            snapshot_bytes: 0,
+            tail_bytes: 0,
         }
     }
 
@@ -94,10 +100,11 @@ impl Progress {
             if snapshot.format != STATE_FORMAT {
                 return Err(damaged("its snapshot has a format of another version"));
             }
-            progress.state = serde_json::from_str(&snapshot.state)
+            progress.state = State::from_snapshot(&snapshot.state)
                 .map_err(|error| damaged("its snapshot cannot be read").with_source(error))?;
             progress.sequence = snapshot.sequence;
             progress.snapshot = snapshot.sequence;
+            progress.snapshot_bytes = snapshot.state.len();
         }
         for row in &loaded.tail {
             if row.sequence != progress.sequence + 1 {
@@ -106,6 +113,7 @@ impl Progress {
             let event: Event = serde_json::from_str(&row.payload)
                 .map_err(|error| damaged("an event cannot be read").with_source(error))?;
             progress.apply(core, &event, row.at);
+            progress.tail_bytes += row.payload.len() + row.records.len();
         }
         Ok(progress)
     }
@@ -137,20 +145,25 @@ impl Progress {
         let mut effects = Vec::new();
         for event in events {
             let transition = self.apply(core, event, now);
+            let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
+            self.tail_bytes += payload.len() + records.len();
             rows.push(EventRow {
                 sequence: self.sequence,
                 at: now,
                 kind: event.kind(),
-                payload: to_json(event)?,
-                records: to_json(&transition.records)?,
+                payload,
+                records,
             });
             effects.extend(transition.effects);
         }
         let next = self.next(core, &effects, idle, now)?;
         let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
+        // A large state is not written anew for a few small events: what snapshots
+        // write is at most as much as what the events do.
+        let pays = self.snapshot_bytes <= self.tail_bytes;
         let snapshot = match &next {
-            Next::Parked { .. } => Some(self.take_snapshot()?),
-            Next::Owned if overdue => Some(self.take_snapshot()?),
+            Next::Parked { .. } if pays => Some(self.take_snapshot()?),
+            Next::Owned if overdue && pays => Some(self.take_snapshot()?),
             _ => None,
         };
         let entry = Entry {
@@ -177,11 +190,14 @@ impl Progress {
     }
 
     fn take_snapshot(&mut self) -> Result<Snapshot, Error> {
+        let state = self.state.to_snapshot()?;
         self.snapshot = self.sequence;
+        self.snapshot_bytes = state.len();
+        self.tail_bytes = 0;
         Ok(Snapshot {
             sequence: self.sequence,
             format: STATE_FORMAT,
-            state: to_json(&self.state)?,
+            state: Arc::from(state),
         })
     }
 

@@ -10,6 +10,7 @@ use super::error::{CompileError, EvaluateError, EvaluateErrorKind};
 use super::filter::{self, Filter};
 use super::guard;
 use super::meter::Session;
+use super::needs::input_members;
 use super::path::Path;
 use super::syntax::{self, Names};
 use super::variables::Variables;
@@ -71,7 +72,7 @@ impl Expression {
         let _session = Session::begin(budget, variables.now());
         let result = match &inner.kind {
             Kind::Path(path) => match path.find(input, variables) {
-                Ok(found) => filter::result(found, &inner.source),
+                Ok(found) => filter::result(&found, &inner.source),
                 Err(what) => Err(EvaluateError::failed(what, &inner.source)),
             },
             Kind::Filter(filter) => filter.evaluate(input, variables, &inner.source),
@@ -102,6 +103,37 @@ impl Expression {
     #[must_use]
     pub fn uses(&self, variable: &str) -> bool {
         self.inner.mentioned.iter().any(|known| known == variable)
+    }
+
+    /// Gives the shared value inside of which a plain path leads to the result, and
+    /// how many of its steps led there; none for any other expression.
+    pub(crate) fn source_of(
+        &self,
+        input: &Arc<Value>,
+        variables: &Variables,
+    ) -> Option<(Arc<Value>, usize)> {
+        match &self.inner.kind {
+            Kind::Path(path) => path.source(input, variables),
+            Kind::Filter(_) => None,
+        }
+    }
+
+    /// Follows a plain path from where so many of its steps have led, without a copy;
+    /// a result of any other expression is where it is.
+    ///
+    /// # Errors
+    /// The path leads through a value of the wrong type.
+    pub(crate) fn follow<'v>(
+        &self,
+        from: &'v Value,
+        followed: usize,
+    ) -> Result<Option<&'v Value>, EvaluateError> {
+        match &self.inner.kind {
+            Kind::Path(path) => path
+                .follow(from, followed)
+                .map_err(|what| EvaluateError::failed(what, &self.inner.source)),
+            Kind::Filter(_) => Ok(Some(from)),
+        }
     }
 
     fn build(given: &str, variables: &[String], loose: bool) -> Result<Self, CompileError> {
@@ -156,6 +188,7 @@ fn compile(
     let tokens = syntax::tokens(source)?;
     let term = syntax::parse(source, &tokens)?;
     let path = Path::from_term(&term);
+    let input = input_members(&term);
     let main = guard::definition(filter::main(term), &mut Vec::new());
     let names = Names::of(&main.body);
     if loose && !names.input && names.variables.is_empty() {
@@ -164,7 +197,7 @@ fn compile(
     }
     let mentioned = names
         .variables
-        .iter()
+        .keys()
         .map(|name| (*name).to_owned())
         .collect();
     let kind = match path {
@@ -172,7 +205,7 @@ fn compile(
             filter::check_variables(source, &names, variables)?;
             Kind::Path(path)
         }
-        None => Kind::Filter(Filter::compile(source, main, &names, variables)?),
+        None => Kind::Filter(Filter::compile(source, (main, input), &names, variables)?),
     };
     Ok((kind, mentioned))
 }

@@ -15,9 +15,10 @@ use super::error::{CompileError, EvaluateError};
 use super::guard;
 use super::meter;
 use super::natives::{self, Data};
-use super::syntax::Names;
-use super::value::{Error, Val, copy, from_json, to_json};
-use super::variables::Variables;
+use super::path::Found;
+use super::syntax::{Members, Names};
+use super::value::{Error, Val, copy, copy_members, members_from_json, object_from_json, to_json};
+use super::variables::{Binding, Variables};
 
 /// The definition that holds the expression; a name no one would choose.
 const MAIN: &str = "__expression__";
@@ -109,8 +110,11 @@ pub(super) fn main(body: Term<&str>) -> Def<&str> {
 /// A filter compiled by jaq.
 pub(super) struct Filter {
     compiled: jaq_core::compile::Filter<Native<Data>>,
-    /// The variables it mentions, in the order in which jaq gets them.
-    globals: Vec<String>,
+    /// The variables it mentions, in the order in which jaq gets them, and what it
+    /// wants of each.
+    globals: Vec<(String, Members)>,
+    /// What it wants of its input.
+    input: Members,
 }
 
 impl fmt::Debug for Filter {
@@ -123,18 +127,17 @@ impl Filter {
     /// Compiles the guarded main definition of `source`.
     pub(super) fn compile(
         source: &str,
-        main: Def<&str>,
+        (main, input): (Def<&str>, Members),
         names: &Names<'_>,
         variables: &[String],
     ) -> Result<Self, CompileError> {
         refuse_off(source, names)?;
         let needed = needed(names);
-        let globals: Vec<String> = variables
+        let globals: Vec<(String, Members)> = variables
             .iter()
-            .filter(|name| names.variables.contains(name.as_str()))
-            .cloned()
+            .filter_map(|name| Some((name.clone(), names.variables.get(name.as_str())?.clone())))
             .collect();
-        let dollars: Vec<String> = globals.iter().map(|name| format!("${name}")).collect();
+        let dollars: Vec<String> = globals.iter().map(|(name, _)| format!("${name}")).collect();
         let library = LIBRARY
             .iter()
             .map(|known| &known.definition)
@@ -163,7 +166,11 @@ impl Filter {
                     None => CompileError::new("not an expression", 0),
                 }
             })?;
-        Ok(Self { compiled, globals })
+        Ok(Self {
+            compiled,
+            globals,
+            input,
+        })
     }
 
     /// Evaluates within the session of the meter that has begun.
@@ -191,10 +198,17 @@ impl Filter {
     }
 
     fn results(&self, input: &Value, variables: &Variables) -> Result<Vec<Value>, String> {
-        let global = |name: &String| variables.get(name).map_or(Val::Null, |v| from_json(v, 0));
+        let global = |(name, wanted): &(String, Members)| match variables.find(name) {
+            None => Val::Null,
+            Some(Binding::Whole(value)) => members_from_json(value, wanted.as_ref()),
+            Some(Binding::Members(members)) => {
+                let members = members.iter().map(|(name, value)| (*name, value.as_ref()));
+                object_from_json(members, wanted.as_ref())
+            }
+        };
         let globals: Vec<Val> = self.globals.iter().map(global).collect();
         let context = Ctx::<Data>::new(&self.compiled.lut, Vars::new(globals));
-        let input = from_json(input, 0);
+        let input = members_from_json(input, self.input.as_ref());
         let mut results = Vec::new();
         for result in self.compiled.id.run((context, input)) {
             if meter::spent().is_some() {
@@ -218,8 +232,12 @@ impl Filter {
 }
 
 /// Gives what a path found as a result.
-pub(super) fn result(found: Option<&Value>, source: &str) -> Result<Value, EvaluateError> {
-    let copied = found.map_or(Some(Value::Null), |value| copy(value, 0));
+pub(super) fn result(found: &Found<'_>, source: &str) -> Result<Value, EvaluateError> {
+    let copied = match found {
+        Found::Value(value) => copy(value, 0),
+        Found::Members(members) => copy_members(members),
+        Found::Nothing => Some(Value::Null),
+    };
     match (copied, meter::spent()) {
         (Some(value), None) => Ok(value),
         (_, limit) => {
@@ -236,7 +254,7 @@ pub(super) fn check_variables(
     variables: &[String],
 ) -> Result<(), CompileError> {
     let unknown = |name: &&&str| !variables.iter().any(|known| known == **name);
-    match names.variables.iter().find(unknown) {
+    match names.variables.keys().find(unknown) {
         Some(name) => Err(unknown_variable(source, name, variables)),
         None => Ok(()),
     }

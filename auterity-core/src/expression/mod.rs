@@ -13,6 +13,7 @@ mod filter;
 mod guard;
 mod meter;
 mod natives;
+mod needs;
 mod path;
 mod syntax;
 mod template;

@@ -1,11 +1,13 @@
 //! Expressions that are only a path, answered without jq.
 
-use jaq_core::load::lex::StrPart;
+use std::sync::Arc;
+
 use jaq_core::load::parse::Term;
 use jaq_core::path::{Opt, Part};
 use serde_json::Value;
 
-use super::variables::Variables;
+use super::syntax::plain_text;
+use super::variables::{Binding, Member, Variables};
 
 /// A path from the input or a variable, such as `.a.b[0]` or `$context.user`.
 #[derive(Debug)]
@@ -19,6 +21,14 @@ pub(super) struct Path {
 enum Step {
     Key(String),
     Index(i64),
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(super) enum Found<'v> {
+    Value(&'v Value),
+    Members(&'v [Member]),
+    Nothing,
 }
 
 impl Path {
@@ -37,15 +47,57 @@ impl Path {
         &self,
         input: &'v Value,
         variables: &'v Variables,
-    ) -> Result<Option<&'v Value>, String> {
-        let mut place = match &self.variable {
-            None => input,
-            Some(name) => match variables.get(name) {
-                Some(value) => value,
-                None => return Ok(None),
+    ) -> Result<Found<'v>, String> {
+        let begun = match &self.variable {
+            None => Some((input, 0)),
+            Some(name) => match (variables.find(name), self.parts.first()) {
+                (None, _) => None,
+                (Some(Binding::Whole(value)), _) => Some((value.as_ref(), 0)),
+                (Some(Binding::Members(members)), None) => return Ok(Found::Members(members)),
+                (Some(Binding::Members(members)), Some(Step::Key(key))) => {
+                    member(members, key).map(|value| (value.as_ref(), 1))
+                }
+                (Some(Binding::Members(_)), Some(Step::Index(_))) => {
+                    return Err("cannot index object with number".to_owned());
+                }
             },
         };
-        for part in &self.parts {
+        let found = match begun {
+            Some((value, followed)) => self.follow(value, followed)?,
+            None => None,
+        };
+        Ok(found.map_or(Found::Nothing, Found::Value))
+    }
+
+    /// Gives the shared value in which the path begins, and how many steps led there.
+    pub(super) fn source(
+        &self,
+        input: &Arc<Value>,
+        variables: &Variables,
+    ) -> Option<(Arc<Value>, usize)> {
+        match &self.variable {
+            None => Some((Arc::clone(input), 0)),
+            Some(name) => match (variables.find(name)?, self.parts.first()) {
+                (Binding::Whole(value), _) => Some((Arc::clone(value), 0)),
+                (Binding::Members(members), Some(Step::Key(key))) => {
+                    Some((Arc::clone(member(members, key)?), 1))
+                }
+                (Binding::Members(_), _) => None,
+            },
+        }
+    }
+
+    /// Follows the path from where so many steps have led.
+    ///
+    /// # Errors
+    /// Says which type could not be indexed with what.
+    pub(super) fn follow<'v>(
+        &self,
+        from: &'v Value,
+        followed: usize,
+    ) -> Result<Option<&'v Value>, String> {
+        let mut place = from;
+        for part in self.parts.iter().skip(followed) {
             let next = match (place, part) {
                 (Value::Null, _) => return Ok(None),
                 (Value::Object(entries), Step::Key(key)) => entries.get(key),
@@ -74,6 +126,11 @@ impl Path {
     }
 }
 
+fn member<'v>(members: &'v [Member], key: &str) -> Option<&'v Arc<Value>> {
+    let (_, value) = members.iter().find(|(name, _)| *name == key)?;
+    Some(value)
+}
+
 /// Collects the parts of nested paths; gives the variable at the root.
 #[expect(
     clippy::option_option,
@@ -99,17 +156,7 @@ fn root(term: &Term<&str>, parts: &mut Vec<Step>) -> Option<Option<String>> {
 
 fn step(index: &Term<&str>) -> Option<Step> {
     match index {
-        Term::Str(None, pieces) => {
-            let mut key = String::new();
-            for piece in pieces {
-                match piece {
-                    StrPart::Str(text) => key.push_str(text),
-                    StrPart::Char(character) => key.push(*character),
-                    StrPart::Term(_) => return None,
-                }
-            }
-            Some(Step::Key(key))
-        }
+        Term::Str(..) => plain_text(index).map(Step::Key),
         Term::Num(digits) => digits.parse().ok().map(Step::Index),
         Term::Neg(inner) => match &**inner {
             Term::Num(digits) => digits.parse().ok().map(|index: i64| Step::Index(-index)),

@@ -1,6 +1,7 @@
 //! Reads jq's grammar: bounds on the source, positions of mistakes, names used.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jaq_core::load::lex::{self, Lexer, StrPart, Tok, Token};
 use jaq_core::load::parse::{BinaryOp, Parser, Pattern, Term};
@@ -131,11 +132,30 @@ fn nesting(source: &str) -> Result<(), CompileError> {
     Ok(())
 }
 
+/// Gives a text that is written out, without anything computed inside.
+pub(super) fn plain_text(term: &Term<&str>) -> Option<String> {
+    let Term::Str(None, pieces) = term else {
+        return None;
+    };
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            StrPart::Str(part) => text.push_str(part),
+            StrPart::Char(character) => text.push(*character),
+            StrPart::Term(_) => return None,
+        }
+    }
+    Some(text)
+}
+
+/// Which members of a value an expression can look at; none: all of it.
+pub(super) type Members = Option<BTreeSet<String>>;
+
 /// The names that a term mentions.
 #[derive(Debug, Default)]
 pub(super) struct Names<'s> {
-    /// Without `$`; names bound inside the term included.
-    pub(super) variables: BTreeSet<&'s str>,
+    /// Without `$`, with what is wanted of them; names bound inside the term included.
+    pub(super) variables: BTreeMap<&'s str, Members>,
     /// Calls with their number of arguments, of definitions inside included.
     pub(super) calls: BTreeSet<(&'s str, usize)>,
     /// Whether the input is mentioned (`.`, a path, `..`).
@@ -207,12 +227,27 @@ impl<'s> Names<'s> {
                 self.terms(arguments);
             }
             Term::Var(name) => {
-                self.variables
-                    .insert(name.strip_prefix('$').unwrap_or(name));
+                self.variables.insert(bare(name), None);
             }
             Term::Path(inner, path) => {
-                self.term(inner);
+                match (&**inner, first_key(path)) {
+                    (Term::Var(name), Some(key)) => self.member(bare(name), key),
+                    _ => self.term(inner),
+                }
                 self.path(path);
+            }
+        }
+    }
+
+    fn member(&mut self, variable: &'s str, key: String) {
+        match self.variables.entry(variable) {
+            Entry::Vacant(free) => {
+                free.insert(Some(BTreeSet::from([key])));
+            }
+            Entry::Occupied(mut known) => {
+                if let Some(members) = known.get_mut() {
+                    members.insert(key);
+                }
             }
         }
     }
@@ -253,5 +288,17 @@ impl<'s> Names<'s> {
                 }
             }
         }
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix('$').unwrap_or(name)
+}
+
+/// Gives the key that a path starts with, if it is written out.
+pub(super) fn first_key(path: &jaq_core::path::Path<Term<&str>>) -> Option<String> {
+    match path.0.first()? {
+        (Part::Index(index), _) => plain_text(index),
+        (Part::Range(..), _) => None,
     }
 }

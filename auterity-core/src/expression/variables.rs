@@ -5,6 +5,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// What a variable stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Binding {
+    /// A value.
+    Whole(Arc<Value>),
+    /// An object, of which nobody may want more than a member.
+    Members(Vec<Member>),
+}
+
+/// A member of an object that is not put together yet.
+pub(super) type Member = (&'static str, Arc<Value>);
+
 /// Holds variables by name, and the time that `now` gives.
 ///
 /// A variable that nobody set is null. Values are shared, so that building this
@@ -12,7 +24,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     /// In order of setting; the last of a name counts.
-    entries: Vec<(String, Arc<Value>)>,
+    entries: Vec<(String, Binding)>,
     now: Timestamp,
 }
 
@@ -28,16 +40,27 @@ impl Variables {
 
     /// Sets a variable, over an earlier one of the same name; the name has no `$`.
     pub fn set(&mut self, name: &str, value: Arc<Value>) -> &mut Self {
-        self.entries.push((name.to_owned(), value));
+        self.entries.push((name.to_owned(), Binding::Whole(value)));
         self
     }
 
-    /// Gives a variable's value, if it was set.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    /// Sets a variable to an object, which is put together only where an expression
+    /// asks for all of it.
+    pub fn set_members(
+        &mut self,
+        name: &str,
+        members: Vec<(&'static str, Arc<Value>)>,
+    ) -> &mut Self {
+        self.entries
+            .push((name.to_owned(), Binding::Members(members)));
+        self
+    }
+
+    /// Finds a variable, if it was set.
+    pub(super) fn find(&self, name: &str) -> Option<&Binding> {
         let mut latest_first = self.entries.iter().rev();
-        let (_, value) = latest_first.find(|(known, _)| known == name)?;
-        Some(value)
+        let (_, binding) = latest_first.find(|(known, _)| known == name)?;
+        Some(binding)
     }
 
     /// Gives the time that `now` gives.

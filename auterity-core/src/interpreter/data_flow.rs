@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::state::{Data, Frame, State, TaskFrame, Thread};
 use super::{Machine, Problem, ProblemKind};
@@ -52,6 +52,24 @@ impl<'a> View<'a> {
         expression
             .evaluate(input, &variables, self.machine.budget)
             .map_err(|error| problem(&error))
+    }
+
+    /// Gives the value inside of which an expression's result is, and how many steps of
+    /// its path led there: a plain path gives no copy of what may be a long list.
+    pub(super) fn source(
+        &self,
+        thread: u32,
+        expression: &Expression,
+        input: &Data,
+    ) -> Result<(Data, usize), Problem> {
+        let variables = self.variables(thread, &[], &|name| expression.uses(name));
+        match expression.source_of(input, &variables) {
+            Some(found) => Ok(found),
+            None => expression
+                .evaluate(input, &variables, self.machine.budget)
+                .map(|value| (Arc::new(value), 0))
+                .map_err(|error| problem(&error)),
+        }
     }
 
     pub(super) fn holds(
@@ -144,13 +162,13 @@ impl<'a> View<'a> {
         self.frame_variables(thread, self.place, &mut variables);
         variables.set("input", Arc::clone(self.input(thread)));
         if let Some(frame) = self.current_task(thread).filter(|_| uses("task")) {
-            variables.set("task", Arc::new(self.describe_task(frame)));
+            variables.set_members("task", self.describe_task(frame));
         }
         if uses("workflow") {
-            variables.set("workflow", Arc::new(self.describe_workflow()));
+            variables.set_members("workflow", self.describe_workflow());
         }
         if uses("runtime") {
-            variables.set("runtime", Arc::new(describe_runtime()));
+            variables.set_members("runtime", describe_runtime());
         }
         for (name, value) in extra {
             variables.set(name, Arc::clone(value));
@@ -185,43 +203,49 @@ impl<'a> View<'a> {
         })
     }
 
-    fn describe_task(&self, frame: &TaskFrame) -> Value {
+    fn describe_task(&self, frame: &TaskFrame) -> Descriptor {
         let task = self.task_of(frame);
-        let mut described = json!({
-            "name": task.name,
-            "reference": task.reference,
-            "definition": *task.definition,
-            "input": *frame.raw_input,
-            "startedAt": describe_time(frame.started_at),
-        });
-        if let Some(output) = self.raw_output {
-            described["output"] = Value::clone(output);
-        }
+        let mut described = vec![
+            ("name", Arc::new(json!(task.name))),
+            ("reference", Arc::new(json!(task.reference))),
+            ("definition", Arc::clone(&task.definition)),
+            ("input", Arc::clone(&frame.raw_input)),
+            ("startedAt", describe_time(frame.started_at)),
+        ];
+        described.extend(self.raw_output.map(|output| ("output", Arc::clone(output))));
         described
     }
 
-    fn describe_workflow(&self) -> Value {
-        json!({
-            "id": self.machine.execution.to_string(),
-            "definition": *self.machine.program.definition,
-            "input": *self.state.raw_input,
-            "startedAt": describe_time(self.state.started_at),
-        })
+    fn describe_workflow(&self) -> Descriptor {
+        vec![
+            ("id", Arc::new(json!(self.machine.execution.to_string()))),
+            ("definition", Arc::clone(&self.machine.program.definition)),
+            ("input", Arc::clone(&self.state.raw_input)),
+            ("startedAt", describe_time(self.state.started_at)),
+        ]
     }
 }
 
-fn describe_time(at: Timestamp) -> Value {
-    json!({
+/// The members of `$task`, `$workflow` or `$runtime`: whole inputs and definitions,
+/// of which an expression wants little.
+type Descriptor = Vec<(&'static str, Data)>;
+
+fn describe_time(at: Timestamp) -> Data {
+    Arc::new(json!({
         "iso8601": at.to_string(),
         "epoch": { "seconds": at.as_second(), "milliseconds": at.as_millisecond() },
-    })
+    }))
 }
 
-fn describe_runtime() -> Value {
-    json!({ "name": "auterity", "version": env!("CARGO_PKG_VERSION"), "metadata": Map::new() })
+fn describe_runtime() -> Descriptor {
+    vec![
+        ("name", Arc::new(json!("auterity"))),
+        ("version", Arc::new(json!(env!("CARGO_PKG_VERSION")))),
+        ("metadata", Arc::new(json!({}))),
+    ]
 }
 
-fn problem(error: &EvaluateError) -> Problem {
+pub(super) fn problem(error: &EvaluateError) -> Problem {
     Problem::new(ProblemKind::Expression, error.to_string())
 }
 

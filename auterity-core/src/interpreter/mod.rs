@@ -16,6 +16,7 @@ mod problem;
 mod record;
 mod request;
 mod schedule;
+mod snapshot;
 mod state;
 mod task;
 mod transition;

@@ -66,7 +66,7 @@ pub fn fits(value: &Value, bytes_max: usize) -> bool {
 }
 
 /// Gives about the number of bytes of the value's JSON, unless it is over the limit.
-fn size_up_to(value: &Value, most: usize) -> Option<usize> {
+pub(super) fn size_up_to(value: &Value, most: usize) -> Option<usize> {
     let size = match value {
         Value::Null | Value::Bool(_) => 5,
         Value::Number(_) => 8,

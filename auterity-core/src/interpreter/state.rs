@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Problem;
 
 /// The version of [`State`]'s layout; a snapshot of another one is not read.
-pub const STATE_FORMAT: u16 = 1;
+pub const STATE_FORMAT: u16 = 2;
 
 /// JSON that several frames share.
 pub(crate) type Data = Arc<Value>;
@@ -19,10 +19,13 @@ pub(crate) type Data = Arc<Value>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The raw input.
+    #[serde(with = "super::snapshot::one")]
     pub(crate) raw_input: Data,
     /// The input as the definition's `input.from` shaped it.
+    #[serde(with = "super::snapshot::one")]
     pub(crate) input: Data,
     /// What tasks exported.
+    #[serde(with = "super::snapshot::one")]
     pub(crate) context: Data,
     pub(crate) started_at: Timestamp,
     /// When the whole execution times out.
@@ -87,6 +90,7 @@ pub(crate) struct ListFrame {
     /// The place of the next task, or of the one above in the stack.
     pub(crate) position: u32,
     /// The output of the last task: the input of the next.
+    #[serde(with = "super::snapshot::one")]
     pub(crate) data: Data,
 }
 
@@ -96,13 +100,16 @@ pub(crate) struct TaskFrame {
     pub(crate) task: u32,
     /// The number of this activation in its execution.
     pub(crate) activation: u64,
+    #[serde(with = "super::snapshot::one")]
     pub(crate) raw_input: Data,
+    #[serde(with = "super::snapshot::one")]
     pub(crate) input: Data,
     pub(crate) started_at: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
     /// Whether history has been told of the beginning.
     pub(crate) announced: bool,
     /// Variables that the task adds for what is inside it.
+    #[serde(with = "super::snapshot::named")]
     pub(crate) variables: Vec<(String, Data)>,
     pub(crate) progress: Progress,
 }
@@ -113,16 +120,22 @@ pub(crate) struct TaskFrame {
 pub(crate) enum Progress {
     /// It holds nothing, or waits for one thing.
     Plain,
-    /// A `for` task.
+    /// A `for` task: the value inside of which its items are, how many steps of the
+    /// path to them have led there, and the place of the present one.
     Loop {
-        items: Arc<Vec<Value>>,
+        #[serde(with = "super::snapshot::one")]
+        source: Data,
+        followed: usize,
         index: usize,
     },
     /// A `try` task.
     Try(TryProgress),
     /// A `fork` task: each branch's output so far.
     Fork {
+        #[serde(with = "super::snapshot::optional")]
         results: Vec<Option<Data>>,
+        /// How large the outputs are together, about.
+        bytes: usize,
         open: u32,
     },
     /// A `listen` task.
@@ -161,6 +174,8 @@ pub(crate) struct ListenProgress {
     pub(crate) until_matched: Vec<bool>,
     /// Expected values of correlations, by name, once known.
     pub(crate) correlations: BTreeMap<String, Value>,
+    /// How large all that is, about, with the events that wait for the iterator.
+    pub(crate) bytes: usize,
     /// Events that wait for the iterator.
     pub(crate) queue: VecDeque<Data>,
     /// Whether the iterator's tasks are at work.
@@ -255,7 +270,9 @@ impl State {
             });
         let deadlines = self.task_frames().flat_map(|frame| {
             let attempt = match &frame.progress {
-                Progress::Try(progress) => progress.attempt_deadline,
+                Progress::Try(progress) if progress.phase == TryPhase::Trying => {
+                    progress.attempt_deadline
+                }
                 _ => None,
             };
             [frame.deadline, attempt].into_iter().flatten()

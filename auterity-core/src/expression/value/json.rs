@@ -1,11 +1,13 @@
 //! Between JSON values and jq's, both ways without loss.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use super::super::budget::Limit;
 use super::super::meter;
+use super::super::variables::Member;
 use super::{Entries, Error, Number, Val, ValR};
 
 /// Takes over a JSON value that lies so deep in the whole one; nested deeper than
@@ -32,18 +34,44 @@ pub(in crate::expression) fn from_json(value: &Value, depth: usize) -> Val {
             .map(|item| from_json(item, depth + 1))
             .collect(),
         Value::Object(entries) => {
-            let convert = |(key, item): (&String, &Value)| {
-                meter::handle(key.len());
-                let key = if meter::allocate(key.len()) {
-                    key.as_str()
-                } else {
-                    ""
-                };
-                (Rc::from(key), from_json(item, depth + 1))
-            };
-            Val::object(entries.iter().map(convert).collect::<Entries>())
+            let entries = entries.iter();
+            Val::object(
+                entries
+                    .map(|(key, item)| entry(key, item, depth + 1))
+                    .collect::<Entries>(),
+            )
         }
     }
+}
+
+fn entry(key: &str, item: &Value, depth: usize) -> (Rc<str>, Val) {
+    meter::handle(key.len());
+    let key = if meter::allocate(key.len()) { key } else { "" };
+    (Rc::from(key), from_json(item, depth))
+}
+
+/// Takes over those members of a JSON object that are wanted, or all of a value.
+pub(in crate::expression) fn members_from_json(
+    value: &Value,
+    wanted: Option<&BTreeSet<String>>,
+) -> Val {
+    match (value, wanted) {
+        (_, Some(wanted)) if wanted.is_empty() => Val::Null,
+        (Value::Object(entries), Some(_)) => {
+            let entries = entries.iter().map(|(key, value)| (key.as_str(), value));
+            object_from_json(entries, wanted)
+        }
+        (value, _) => from_json(value, 0),
+    }
+}
+
+/// Makes an object of those members that are wanted.
+pub(in crate::expression) fn object_from_json<'v>(
+    members: impl Iterator<Item = (&'v str, &'v Value)>,
+    wanted: Option<&BTreeSet<String>>,
+) -> Val {
+    let members = members.filter(|(key, _)| wanted.is_none_or(|wanted| wanted.contains(*key)));
+    Val::object(members.map(|(key, value)| entry(key, value, 1)).collect())
 }
 
 /// Gives a result as JSON, counting its size; none where it is too large.
@@ -110,6 +138,16 @@ pub(in crate::expression) fn copy(value: &Value, depth: usize) -> Option<Value> 
         }
         other => other.clone(),
     })
+}
+
+/// Copies an object that is not put together yet.
+pub(in crate::expression) fn copy_members(members: &[Member]) -> Option<Value> {
+    let mut copies = Map::with_capacity(members.len());
+    for (key, item) in members {
+        meter::output(key.len() + 4).then_some(())?;
+        copies.insert((*key).to_owned(), copy(item, 1)?);
+    }
+    Some(Value::Object(copies))
 }
 
 /// Writes a value as JSON text; cut off where the budget ends.

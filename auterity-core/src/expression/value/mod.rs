@@ -18,7 +18,9 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 pub(super) use self::access::indices_of_part;
-pub(super) use self::json::{copy, from_json, parse_json, text, to_json};
+pub(super) use self::json::{
+    copy, copy_members, members_from_json, object_from_json, parse_json, text, to_json,
+};
 pub(super) use self::number::Number;
 pub(super) use self::operators::count_sort;
 use super::meter;

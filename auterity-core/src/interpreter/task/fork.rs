@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::too_large;
 use crate::definition::{ListIndex, TaskIndex, TaskKind};
+use crate::interpreter::record::size_up_to;
 use crate::interpreter::state::{Data, Frame, Progress, Thread, Waiting};
 use crate::interpreter::transition::{Step, Work};
 use crate::interpreter::{Problem, ProblemKind};
@@ -35,6 +37,7 @@ impl Work<'_> {
         {
             frame.progress = Progress::Fork {
                 results: vec![None; count],
+                bytes: 0,
                 open,
             };
         }
@@ -64,7 +67,8 @@ impl Work<'_> {
     ) {
         self.state.threads.remove(&thread);
         let competing = self.competes(parent);
-        let Some((results, open)) = self.fork_progress(parent) else {
+        let most = self.machine.limits.payload_bytes_max;
+        let Some((results, bytes, open)) = self.fork_progress(parent) else {
             return;
         };
         *open = open.saturating_sub(1);
@@ -72,6 +76,12 @@ impl Work<'_> {
             self.branches_joined(parent, Step::Done(output, None));
             return;
         }
+        let Some(size) = size_up_to(&output, most.saturating_sub(*bytes)) else {
+            let problem = too_large("the outputs of the branches are together", most);
+            self.branches_joined(parent, Step::Fail(problem));
+            return;
+        };
+        *bytes += size;
         if let Some(result) = results.get_mut(branch as usize) {
             *result = Some(output);
         }
@@ -99,7 +109,7 @@ impl Work<'_> {
     ) {
         self.state.threads.remove(&thread);
         let competing = self.competes(parent);
-        let Some((_, open)) = self.fork_progress(parent) else {
+        let Some((_, _, open)) = self.fork_progress(parent) else {
             return;
         };
         *open = open.saturating_sub(1);
@@ -124,14 +134,21 @@ impl Work<'_> {
         })
     }
 
-    fn fork_progress(&mut self, parent: u32) -> Option<(&mut Vec<Option<Data>>, &mut u32)> {
+    fn fork_progress(
+        &mut self,
+        parent: u32,
+    ) -> Option<(&mut Vec<Option<Data>>, &mut usize, &mut u32)> {
         let frame = self
             .state
             .threads
             .get_mut(&parent)
             .and_then(Thread::top_task_mut)?;
         match &mut frame.progress {
-            Progress::Fork { results, open } => Some((results, open)),
+            Progress::Fork {
+                results,
+                bytes,
+                open,
+            } => Some((results, bytes, open)),
             _ => None,
         }
     }

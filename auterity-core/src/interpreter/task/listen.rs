@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::too_large;
 use crate::definition::{Foreach, Listen, ReadAs, Strategy, TaskIndex, TaskKind, Until, Wanted};
 use crate::expression::Expression;
 use crate::interpreter::data_flow::View;
 use crate::interpreter::effect::{Filter, FilterCorrelation};
+use crate::interpreter::record::size_up_to;
 use crate::interpreter::state::{Data, Frame, ListenProgress, Progress, Thread, Waiting};
 use crate::interpreter::transition::{Step, Work};
 use crate::interpreter::{Effect, Problem, ProblemKind};
@@ -39,6 +41,7 @@ impl Work<'_> {
                 consumed: 0,
                 seen: Vec::new(),
                 collected: Vec::new(),
+                bytes: 0,
                 matched: vec![false; strategy.slots()],
                 until_matched: vec![false; until_slots],
                 correlations: BTreeMap::new(),
@@ -155,6 +158,7 @@ impl Work<'_> {
             return Ok(false);
         };
         let most = self.machine.limits.events_collected_max;
+        let bytes_max = self.machine.limits.payload_bytes_max;
         let Some(progress) = self.listen_at(thread, place) else {
             return Ok(false);
         };
@@ -168,14 +172,19 @@ impl Work<'_> {
         progress.closed = strategy.is_met(&progress.matched);
         let read = read(event, definition.read);
         if definition.foreach.is_some() {
+            progress.keep(&read, bytes_max)?;
             progress.queue.push_back(Arc::new(read.clone()));
         }
         match strategy.until() {
             Some(Until::Condition(condition)) => {
+                progress.keep(&read, bytes_max)?;
                 progress.seen.push(read);
                 self.check_until(thread, place, condition)?;
             }
-            _ if definition.foreach.is_none() => progress.seen.push(read),
+            _ if definition.foreach.is_none() => {
+                progress.keep(&read, bytes_max)?;
+                progress.seen.push(read);
+            }
             _ => {}
         }
         Ok(true)
@@ -263,8 +272,10 @@ impl Work<'_> {
                 .filter_out(thread, &foreach.export, &output, "context")?;
             self.state.context = context;
         }
+        let bytes_max = self.machine.limits.payload_bytes_max;
         if let Some(progress) = self.listen_at(thread, place) {
             progress.iterating = false;
+            progress.keep(&output, bytes_max)?;
             progress.collected.push(Value::clone(&output));
         }
         Ok(())
@@ -280,6 +291,7 @@ impl Work<'_> {
             };
             match (progress.queue.pop_front(), foreach) {
                 (Some(item), Some(foreach)) => {
+                    progress.forget(&item);
                     progress.iterating = true;
                     let index = progress.iterations;
                     progress.iterations += 1;
@@ -334,6 +346,23 @@ impl Work<'_> {
             },
             Frame::List(_) => None,
         }
+    }
+}
+
+impl ListenProgress {
+    /// Counts a value that is kept, unless all together would be too large.
+    fn keep(&mut self, value: &Value, bytes_max: usize) -> Result<(), Problem> {
+        let left = bytes_max.saturating_sub(self.bytes);
+        let size = size_up_to(value, left)
+            .ok_or_else(|| too_large("what the listen task keeps of its events is", bytes_max))?;
+        self.bytes += size;
+        Ok(())
+    }
+
+    /// Counts a value that is kept no longer.
+    fn forget(&mut self, value: &Value) {
+        let size = size_up_to(value, self.bytes).unwrap_or(self.bytes);
+        self.bytes -= size;
     }
 }
 

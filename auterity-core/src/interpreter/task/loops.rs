@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::definition::{For, TaskIndex, TaskKind};
+use crate::interpreter::data_flow::problem;
 use crate::interpreter::state::{Data, Frame, Progress, Thread};
 use crate::interpreter::transition::{Step, Work};
 use crate::interpreter::{Problem, ProblemKind};
@@ -16,22 +17,19 @@ impl Work<'_> {
         definition: &For,
         input: Data,
     ) -> Result<Step, Problem> {
-        let items = match self
-            .view()
-            .evaluate(thread, &definition.collection, &input, &[])?
-        {
-            Value::Array(items) => items,
-            Value::Null => Vec::new(),
-            _ => {
+        let (source, followed) = self.view().source(thread, &definition.collection, &input)?;
+        let count = match items(definition, &source, followed)? {
+            Some(Value::Array(items)) => items.len(),
+            None | Some(Value::Null) => 0,
+            Some(_) => {
                 let detail = "the collection of a for task must be an array";
                 return Err(Problem::new(ProblemKind::Expression, detail));
             }
         };
         let most = self.machine.limits.iterations_max;
-        if most < items.len() {
+        if most < count {
             let detail = format!(
-                "the for task has {} items, at most {most} are allowed (limit iterations_max)",
-                items.len()
+                "the for task has {count} items, at most {most} are allowed (limit iterations_max)"
             );
             return Err(Problem::new(ProblemKind::Runtime, detail));
         }
@@ -42,7 +40,8 @@ impl Work<'_> {
             .and_then(Thread::top_task_mut)
         {
             frame.progress = Progress::Loop {
-                items: Arc::new(items),
+                source,
+                followed,
                 index: 0,
             };
         }
@@ -79,10 +78,16 @@ impl Work<'_> {
         else {
             return Ok(Step::Wait);
         };
-        let Progress::Loop { items, index } = &frame.progress else {
+        let Progress::Loop {
+            source,
+            followed,
+            index,
+        } = &frame.progress
+        else {
             return Ok(Step::Wait);
         };
-        let Some(item) = items.get(*index).cloned() else {
+        let items = items(definition, source, *followed)?.and_then(Value::as_array);
+        let Some(item) = items.and_then(|items| items.get(*index)).cloned() else {
             return Ok(Step::Done(data, None));
         };
         frame.variables = vec![
@@ -97,4 +102,16 @@ impl Work<'_> {
         self.push(thread, Frame::list(definition.body, 0, data));
         Ok(Step::Next)
     }
+}
+
+/// Finds the items inside of what was kept of them.
+fn items<'v>(
+    definition: &For,
+    source: &'v Value,
+    followed: usize,
+) -> Result<Option<&'v Value>, Problem> {
+    definition
+        .collection
+        .follow(source, followed)
+        .map_err(|error| problem(&error))
 }

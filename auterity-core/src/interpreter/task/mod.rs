@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::state::{Data, Frame, Waiting};
 use super::transition::{Step, Work};
-use super::{Effect, Problem};
+use super::{Effect, Problem, ProblemKind};
 use crate::definition::{Case, TaskKind};
 
 impl Work<'_> {
@@ -79,4 +79,10 @@ impl Work<'_> {
             .map(|case| case.then);
         Ok(Step::Done(input, default))
     }
+}
+
+/// Says that what a task gathers is larger than one value may be.
+fn too_large(what: &str, bytes_max: usize) -> Problem {
+    let detail = format!("{what} larger than {bytes_max} bytes of JSON (limit payload_bytes_max)");
+    Problem::new(ProblemKind::Runtime, detail)
 }

@@ -118,7 +118,7 @@ impl Drive<'_> {
         matches!(self.request(effect), Ok(Request::Call { function, .. }) if function == "never")
     }
 
-    fn perform(&mut self, effect: u64) -> EffectResult {
+    pub(super) fn perform(&mut self, effect: u64) -> EffectResult {
         let value = match self.request(effect) {
             Err(problem) => return EffectResult::Problem(problem),
             Ok(Request::Call {

@@ -168,7 +168,7 @@ fn each_try_has_its_own_time_and_the_next_one_follows() {
     try: [ { slow: { call: never } } ]
     catch:
       retry: { delay: PT1S, limit: { attempt: { count: 2, duration: PT10S } } }
-      do: [ { note: { set: { status: '${ $error.status }', at: '${ $error.instance }' } } } ]",
+      do: [ { note: { set: { status: '${ $error.status }', at: '${ $error.instance }' } } }, { rest: { wait: PT1M } } ]",
     );
     let mut drive = setting.start(json!({}));
     let end = drive.finish();
@@ -177,7 +177,7 @@ fn each_try_has_its_own_time_and_the_next_one_follows() {
         "{end:?}"
     );
     assert_eq!(drive.count("slow", TaskState::Cancelled), 3);
-    assert_eq!(drive.elapsed(), SignedDuration::from_secs(32));
+    assert_eq!(drive.elapsed(), SignedDuration::from_secs(92));
 }
 
 #[test]

@@ -222,3 +222,34 @@ fn event_that_would_break_the_rules_is_not_emitted() {
         );
     }
 }
+
+#[test]
+fn listening_keeps_no_more_than_one_value_may_have() {
+    let rest = "do:
+- l:
+    listen: { to: { any: [ { with: { type: t } } ], until: { one: { with: { type: stop } } } } }
+    foreach: { do: [ { w: { wait: PT1S } }, { s: { set: { kept: '${ $item }' } } } ] }";
+    let drive_with = |events: usize, stop: bool| {
+        let mut setting = Setting::new(rest);
+        setting.limits.payload_bytes_max = 1_000;
+        let mut drive = setting.start(json!({}));
+        for n in 0..events {
+            drive.publish(&event("t", &n.to_string(), &json!("x".repeat(200))));
+        }
+        if stop {
+            drive.publish(&event("stop", "s", &json!(null)));
+        }
+        drive.finish()
+    };
+    assert!(
+        matches!(drive_with(4, true), End::Completed(output) if output.as_array().is_some_and(|all| all.len() == 4))
+    );
+    match drive_with(6, false) {
+        End::Faulted(problem) => assert!(
+            problem
+                .detail
+                .is_some_and(|detail| detail.contains("payload_bytes_max"))
+        ),
+        other => panic!("{other:?}"),
+    }
+}

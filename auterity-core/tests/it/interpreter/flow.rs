@@ -1,6 +1,6 @@
 //! Where control goes.
 
-use auterity_core::interpreter::TaskState;
+use auterity_core::interpreter::{End, TaskState};
 use serde_json::json;
 
 use super::drive::{Setting, faults, gives};
@@ -113,7 +113,7 @@ fn race_of_failures_ends_with_the_last_and_a_race_with_a_winner_cancels_the_rest
     let mut drive = setting.start(json!({}));
     let end = drive.finish();
     assert!(
-        matches!(&end, auterity_core::interpreter::End::Completed(output) if **output == json!({"winner": true})),
+        matches!(&end, End::Completed(output) if **output == json!({"winner": true})),
         "{end:?}"
     );
     for name in ["inner", "p", "q", "r"] {
@@ -155,4 +155,27 @@ fn child_that_is_not_awaited_leaves_the_data_as_it_was() {
     };
     gives(&child(true), json!({"a": 1}), &json!({"x": 1}));
     gives(&child(false), json!({"a": 1}), &json!({"a": 1, "b": 2}));
+}
+
+#[test]
+fn outputs_of_branches_are_together_no_larger_than_one_value() {
+    let rest = "do:
+- t:
+    try: [ { f: { fork: { branches: [ { a: { call: echo, with: { x: '${ .text }' } } }, { b: { call: echo, with: { x: '${ .text }' } } } ] } } } ]
+    catch: { do: [ { n: { set: { detail: '${ $error.detail }', at: '${ $error.instance }' } } } ] }";
+    let mut setting = Setting::new(rest);
+    setting.limits.payload_bytes_max = 1_000;
+    let output = |length: usize| match setting.start(json!({"text": "x".repeat(length)})).finish() {
+        End::Completed(output) => output,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(output(400).as_array().map(Vec::len), Some(2));
+    let refused = output(600);
+    assert_eq!(refused["at"], "/do/0/t/try/0/f");
+    assert!(
+        refused["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("payload_bytes_max")),
+        "{refused}"
+    );
 }
