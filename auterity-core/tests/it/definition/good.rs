@@ -1,5 +1,7 @@
 //! What is right compiles, and survives being written and read again.
 
+use std::path::Path;
+
 use auterity_core::definition::{CompileOptions, Limits, compile, diagnose, parse};
 
 use super::samples::all;
@@ -36,4 +38,27 @@ fn good_definitions_survive_writing_and_reading() {
             sample.name
         );
     }
+}
+
+#[test]
+fn what_people_write_with_each_construct_compiles() {
+    const HEADER: &str = "document: { dsl: 1.0.3, namespace: n, name: n, version: 1.0.0 }\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/patterns.txt");
+    let file = std::fs::read_to_string(&path).expect("a readable file");
+    let mut wrong = Vec::new();
+    for case in file.split("#### ").skip(1) {
+        let (heading, text) = case.split_once('\n').expect("a heading");
+        let text = format!("{HEADER}{text}");
+        match (
+            parse(&text, &Limits::default()),
+            compile(&text, &CompileOptions::default()),
+        ) {
+            (Ok(definition), Ok(_)) => {
+                let again = parse(&definition.to_yaml(), &Limits::default());
+                assert_eq!(again, Ok(definition), "{heading}");
+            }
+            (Err(mistakes), _) | (_, Err(mistakes)) => wrong.push(diagnose(heading, &mistakes)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.concat());
 }
