@@ -16,6 +16,17 @@ def index($i): indices($i)[0];
 def rindex($i): indices($i)[-1:][0];
 def transpose: (map(length) | max // 0) as $n | [range($n) as $i | [.[][$i]]];
 
+# Later places first, for a removal moves what is behind it; each once.
+def delpaths($paths): reduce ($paths | sort | reverse | .[]) as $path ([., null];
+  if .[1] == $path then . else [(.[0] | getpath($path) |= empty), $path] end)
+  | .[0];
+def del(f): delpaths([path(f)]);
+
+def IN(values): . as $x | any(values; . == $x);
+def IN(source; values): any(source; IN(values));
+def INDEX(rows; key): reduce rows as $row ({}; .[$row | key | tostring] = $row);
+def INDEX(key): INDEX(.[]; key);
+
 def join($s):
   reduce .[] as $x (null;
     (if . == null then "" else . + $s end)

@@ -286,6 +286,30 @@ fn alike(left: &Value, right: &Value) -> bool {
 fn filters_do_as_jq() {
     for (source, input, expected) in [
         ("del(.a)", json!(null), json!(null)),
+        ("del(.[0, 2])", json!([1, 2, 3]), json!([2])),
+        (
+            "del(.a[0, 1], .b)",
+            json!({"a": [1, 2, 3], "b": 4}),
+            json!({"a": [3]}),
+        ),
+        ("del(.[0], .[0])", json!([1, 2]), json!([2])),
+        ("del(.[1:3])", json!([1, 2, 3, 4]), json!([1, 4])),
+        ("del(.[] | select(. > 1))", json!([1, 2, 3]), json!([1])),
+        (
+            "delpaths([[\"a\", 0], [\"a\", 2]])",
+            json!({"a": [1, 2, 3]}),
+            json!({"a": [2]}),
+        ),
+        (
+            "[.[] | IN(2, 3)], IN(.[]; 9)",
+            json!([1, 2]),
+            json!([[false, true], false]),
+        ),
+        (
+            "INDEX(.id)",
+            json!([{"id": 1, "v": "a"}, {"id": 2, "v": "b"}]),
+            json!({"1": {"id": 1, "v": "a"}, "2": {"id": 2, "v": "b"}}),
+        ),
         (".a = 1", json!(null), json!({"a": 1})),
         (
             ".a.b[2] |= 5",
