@@ -1,9 +1,11 @@
 //! Who acts, for which tenant, until when.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{TenantId, UserId, WorkerId};
+use crate::ids::{ExecutionId, TenantId, UserId, WorkerId};
 
 /// Whoever causes an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +15,21 @@ pub enum Actor {
     User(UserId),
     /// The engine, going on with what somebody started.
     Engine(WorkerId),
+    /// Another execution, about one that it started.
+    Execution(ExecutionId),
     /// The host program itself.
     Host,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(out),
+            Self::Engine(id) => id.fmt(out),
+            Self::Execution(id) => id.fmt(out),
+            Self::Host => out.write_str("host"),
+        }
+    }
 }
 
 /// Carries tenant, actor, trace and deadline through everything below HTTP.

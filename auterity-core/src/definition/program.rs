@@ -84,6 +84,21 @@ impl Program {
         }
     }
 
+    /// Checks what a task is given against its own input schema; `task` is its JSON
+    /// pointer, with or without `#` and an activation.
+    pub(crate) fn check_task_input(
+        &self,
+        task: &str,
+        input: &Value,
+    ) -> Result<(), Vec<(String, String)>> {
+        let pointer = task.split('#').next().unwrap_or_default();
+        let found = self.tasks.iter().find(|one| one.reference == pointer);
+        match found.and_then(|task| task.input.schema.as_ref()) {
+            Some(schema) => schema.check(input),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn task(&self, index: TaskIndex) -> &Task {
         &self.tasks[index.0 as usize]
     }

@@ -9,11 +9,13 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::control::Command;
 use super::life::{Core, Life};
 use super::perform::Performed;
 use super::progress::{Prepared, Progress};
 use super::worker::UNREADABLE_WAIT;
-use crate::interpreter::{Effect, EffectResult, Event, Problem, ProblemKind};
+use crate::definition::ProgramHash;
+use crate::interpreter::{Effect, EffectResult, Event, Order, Problem, ProblemKind};
 use crate::store::{Claim, InboxMessage, MessageKind, Next, Outcome};
 use crate::{Error, ErrorKind, InboxId};
 
@@ -28,6 +30,8 @@ pub(super) struct Active {
     inbox: mpsc::UnboundedReceiver<InboxMessage>,
     waiting: Vec<InboxMessage>,
     seen: HashSet<InboxId>,
+    /// Asked for and not yet done: changes of version, which need another program.
+    migrations: Vec<(Order, ProgramHash)>,
     /// Nothing happened for a while: time to leave memory.
     lingering: bool,
     pub(super) performing: JoinSet<Performed>,
@@ -36,7 +40,7 @@ pub(super) struct Active {
 }
 
 /// What the execution does after a commit.
-enum After {
+pub(super) enum After {
     Stay,
     Leave,
 }
@@ -56,6 +60,7 @@ impl Active {
             inbox,
             waiting: Vec::new(),
             seen: HashSet::new(),
+            migrations: Vec::new(),
             lingering: false,
             performing: JoinSet::new(),
             handles: HashMap::new(),
@@ -100,7 +105,14 @@ impl Active {
             }
             let mut consumed = Vec::new();
             self.take_messages(&mut events, &mut consumed);
-            if events.is_empty() && consumed.is_empty() && !std::mem::take(&mut self.lingering) {
+            let nothing = events.is_empty() && consumed.is_empty();
+            if nothing && let Some((order, program)) = self.migrations.pop() {
+                match self.migrate(order, program).await? {
+                    After::Stay => continue,
+                    After::Leave => return Ok(()),
+                }
+            }
+            if nothing && !std::mem::take(&mut self.lingering) {
                 if self.life.draining.is_cancelled() && self.performing.is_empty() {
                     return Ok(());
                 }
@@ -120,7 +132,7 @@ impl Active {
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
         if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
-        } else if self.waiting.is_empty() {
+        } else if self.waiting.is_empty() && self.migrations.is_empty() {
             let due = self.progress.state.next_due();
             let clock = Arc::clone(&self.core.ports.clock);
             tokio::select! {
@@ -173,17 +185,27 @@ impl Active {
             if !self.seen.insert(message.id) {
                 continue;
             }
-            consumed.push(message.id);
-            if let Some(event) = as_event(&message)
-                && self.progress.wants(&event)
-            {
-                events.push(event);
+            match as_event(&message) {
+                Some(Err(migration)) => {
+                    self.migrations.push(migration);
+                    continue;
+                }
+                Some(Ok(event)) if self.progress.wants(&event) => events.push(event),
+                Some(Ok(_)) | None => {}
             }
+            consumed.push(message.id);
         }
     }
 
-    async fn commit(&mut self, events: &[Event], consumed: Vec<InboxId>) -> Result<After, Error> {
-        let idle = self.performing.is_empty() && self.waiting.is_empty() && self.inbox.is_empty();
+    pub(super) async fn commit(
+        &mut self,
+        events: &[Event],
+        consumed: Vec<InboxId>,
+    ) -> Result<After, Error> {
+        let idle = self.performing.is_empty()
+            && self.waiting.is_empty()
+            && self.inbox.is_empty()
+            && self.migrations.is_empty();
         let prepared = self.progress.prepare(&self.core, events, consumed, idle)?;
         let Prepared { entry, effects } = prepared;
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
@@ -237,8 +259,7 @@ impl Active {
                 "an execution is gone while it was at work",
             )
         })?;
-        let program = Arc::clone(&identity.program);
-        self.progress = Progress::recover(&self.core, &loaded, program)?;
+        self.progress = Progress::recover(&self.core, &loaded).await?;
         let replaced: Vec<Event> = events
             .iter()
             .map(|event| without_payload(event, reason))
@@ -265,9 +286,10 @@ fn without_payload(event: &Event, reason: &str) -> Event {
     }
 }
 
-fn as_event(message: &InboxMessage) -> Option<Event> {
+/// Gives the event that a message is, or the version that it asks for.
+fn as_event(message: &InboxMessage) -> Option<Result<Event, (Order, ProgramHash)>> {
     let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-    match (message.kind, message.effect) {
+    let event = match (message.kind, message.effect) {
         (MessageKind::CloudEvent, Some(effect)) => Some(Event::CloudEventReceived {
             effect,
             event: Arc::new(read(&message.payload)?),
@@ -276,12 +298,13 @@ fn as_event(message: &InboxMessage) -> Option<Event> {
             let result = serde_json::from_str(&message.payload).ok()?;
             Some(Event::ChildEnded { effect, result })
         }
-        (MessageKind::Cancel, _) => {
-            let reason = read(&message.payload).and_then(|text| text.as_str().map(str::to_owned));
-            Some(Event::CancelRequested { reason })
+        (MessageKind::Control, _) => {
+            let command: Command = serde_json::from_str(&message.payload).ok()?;
+            return Some(command.into_event(message.id));
         }
         _ => None,
-    }
+    };
+    event.map(Ok)
 }
 
 async fn sleep_until(clock: &dyn crate::clock::Clock, due: Option<Timestamp>) {

@@ -10,15 +10,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::{FeedItem, Growth};
 use super::life::Core;
-use super::progress::{Progress, to_json};
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
-    ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page,
+    ExecutionQuery, ExecutionRow, Page,
 };
-use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
+use crate::{Error, ErrorKind, ExecutionId, Scope};
 
 /// Events that one page of history holds at most.
 const EVENTS_MAX: u32 = 1_000;
@@ -29,7 +28,7 @@ const ENDED: &str = "execution.ended";
 /// The way into a running engine. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     works: bool,
 }
 
@@ -251,7 +250,11 @@ impl Handle {
         }
     }
 
-    async fn fetch(&self, scope: &Scope, id: ExecutionId) -> Result<ExecutionRow, Error> {
+    pub(super) async fn fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<ExecutionRow, Error> {
         self.core
             .ports
             .store
@@ -275,15 +278,9 @@ impl Handle {
         };
         let mut current_tasks = Vec::new();
         if !row.status.is_ended()
-            && let Some(loaded) = store.execution_load(&[id]).await?.into_iter().next()
+            && let Some(progress) = self.progress(id).await?
         {
-            let program = self
-                .core
-                .programs
-                .pinned(loaded.tenant, loaded.program)
-                .await?;
-            let progress = Progress::recover(&self.core, &loaded, Arc::clone(&program))?;
-            current_tasks = progress.state.current_tasks(&program);
+            current_tasks = progress.state.current_tasks(&progress.identity.program);
         }
         Ok(Some(ExecutionView { row, current_tasks }))
     }
@@ -399,7 +396,7 @@ impl Handle {
             loop {
                 if let Some(row) = state.ready.next() {
                     state.after = row.sequence;
-                    state.over = row.kind == ENDED;
+                    state.over = is_closing(&row);
                     return Some((Ok(row), state));
                 }
                 if state.over {
@@ -436,37 +433,6 @@ impl Handle {
                 }
             }
         })
-    }
-
-    /// Asks for an execution's end. It ends soon after; nothing in it can prevent that.
-    ///
-    /// # Errors
-    /// Kind [`NotFound`](ErrorKind::NotFound) without such an execution,
-    /// [`Conflict`](ErrorKind::Conflict) when it has ended.
-    pub async fn cancel(
-        &self,
-        scope: &Scope,
-        id: ExecutionId,
-        reason: Option<String>,
-    ) -> Result<(), Error> {
-        let row = self.fetch(scope, id).await?;
-        if row.status.is_ended() {
-            let message = format!("the execution has ended already: it is {}", row.status);
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
-        let message = InboxMessage {
-            id: InboxId::derived(id, "cancel"),
-            tenant: scope.tenant(),
-            execution: id,
-            kind: MessageKind::Cancel,
-            effect: None,
-            payload: to_json(&reason.map_or(Value::Null, Value::from))?,
-            at: self.core.now(),
-        };
-        let messages = [message];
-        self.core.ports.store.inbox_put(&messages).await?;
-        self.core.announce(&messages).await;
-        Ok(())
     }
 
     /// Brings a `CloudEvent` in structured form to the executions that listen for it;
@@ -514,6 +480,12 @@ impl Handle {
 
 fn not_found(id: ExecutionId) -> Error {
     Error::new(ErrorKind::NotFound, "there is no such execution").with("execution", id)
+}
+
+/// Tells whether the row closes a history. An execution that went on after its end has
+/// a row of that kind in the middle of its history, with the end in it.
+fn is_closing(row: &EventRow) -> bool {
+    row.kind == ENDED && &*row.payload == "null"
 }
 
 fn closing_row(row: &ExecutionRow, sequence: u64) -> EventRow {

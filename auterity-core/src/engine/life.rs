@@ -12,8 +12,9 @@ use super::feed::Feed;
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
+use super::progress::Identity;
 use crate::routines::Routines;
-use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next};
+use crate::store::{Claim, Entry, ExecutionLabel, ExecutionRow, Fence, InboxMessage, Next};
 use crate::{Actor, ExecutionId, Scope, TenantId};
 
 /// What all parts of a running engine share.
@@ -100,6 +101,32 @@ impl Core {
         if !all_here && let Err(error) = self.ports.store.wake_send().await {
             // Others look by themselves within their polling time.
             tracing::debug!(error = %error, "other processes were not woken");
+        }
+    }
+
+    /// Tells workers that something waits in the queue.
+    pub(super) async fn queued(&self) {
+        self.wake.notify_one();
+        if self.life().is_none()
+            && let Err(error) = self.ports.store.wake_send().await
+        {
+            tracing::debug!(error = %error, "other processes were not woken");
+        }
+    }
+
+    /// Lets an execution's row show the version that it has by now. A failure is mended
+    /// when the execution is loaded the next time.
+    pub(super) async fn label(&self, identity: &Identity) {
+        let program = &identity.program;
+        let label = ExecutionLabel {
+            tenant: identity.tenant,
+            execution: identity.execution,
+            workflow: program.workflow().clone(),
+            program: program.hash(),
+        };
+        if let Err(error) = self.ports.store.execution_label(&label).await {
+            let execution = identity.execution;
+            tracing::warn!(error = %error, %execution, "an execution shows its earlier version");
         }
     }
 

@@ -12,6 +12,7 @@
 //! Every event is committed before anything that follows from it is done. What was
 //! under way at a crash is done again with the same key.
 
+mod control;
 mod execution;
 mod feed;
 mod handle;
@@ -22,11 +23,14 @@ mod perform;
 mod programs;
 mod progress;
 mod publish;
+mod repair;
 mod start;
 mod worker;
 
+pub use control::{Skip, order_of};
 pub use feed::FeedItem;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use options::{Options, Ports, Secrets};
+pub use repair::{Fork, Migrate, Retry, RetryPlan, Verdict};
 pub use start::{StartRequest, Started};
 pub use worker::Engine;

@@ -41,8 +41,11 @@ impl Active {
     }
 
     fn begin(&mut self, effect: u64) {
-        // The effect may have been given up by a later event of the same entry.
-        if self.life.is_over() || !self.progress.state.expects(effect) {
+        let state = &self.progress.state;
+        // A later event of the same entry may have given the effect up, or suspended the
+        // execution. A resumed one asks again for everything that is not at its end.
+        let begins = state.expects(effect) && !state.is_suspended();
+        if self.life.is_over() || !begins || self.handles.contains_key(&effect) {
             return;
         }
         let identity = &self.progress.identity;
@@ -90,6 +93,7 @@ impl Doing {
                 input,
                 task,
             }) => self.call(&function, arguments, input, task).await,
+            Ok(Request::Known { result }) => return Performed::Ended { effect, result },
             Ok(Request::Emit { event }) => self.emit(event).await,
             Ok(Request::Child {
                 namespace,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
+use super::control::Command;
 use super::feed::Growth;
 use super::life::Core;
 use crate::definition::Program;
@@ -75,20 +75,9 @@ impl Progress {
         }
     }
 
-    /// Rebuilds the progress from snapshot and tail.
-    pub(super) fn recover(
-        core: &Core,
-        loaded: &Loaded,
-        program: Arc<Program>,
-    ) -> Result<Self, Error> {
-        let mut progress = Self::new(Identity {
-            tenant: loaded.tenant,
-            execution: loaded.execution,
-            program,
-            parent: loaded.parent,
-            started_at: loaded.started_at,
-            given: None,
-        });
+    /// Rebuilds the progress from snapshot and tail. The newest state that an event
+    /// carries takes the place of everything before it.
+    pub(super) async fn recover(core: &Core, loaded: &Loaded) -> Result<Self, Error> {
         let damaged = |what: &str| {
             Error::new(
                 ErrorKind::Corrupt,
@@ -96,30 +85,63 @@ impl Progress {
             )
             .with("execution", loaded.execution)
         };
-        if let Some(snapshot) = loaded.snapshot.as_ref() {
-            if snapshot.format != STATE_FORMAT {
+        let mut state = State::new(loaded.started_at);
+        let (mut sequence, mut snapshot) = (0, 0);
+        let (mut snapshot_bytes, mut tail_bytes) = (0, 0);
+        if let Some(kept) = loaded.snapshot.as_ref() {
+            if kept.format != STATE_FORMAT {
                 return Err(damaged("its snapshot has a format of another version"));
             }
-            progress.state = State::from_snapshot(&snapshot.state)
+            state = State::from_snapshot(&kept.state)
                 .map_err(|error| damaged("its snapshot cannot be read").with_source(error))?;
-            progress.sequence = snapshot.sequence;
-            progress.snapshot = snapshot.sequence;
-            progress.snapshot_bytes = snapshot.state.len();
+            (sequence, snapshot) = (kept.sequence, kept.sequence);
+            snapshot_bytes = kept.state.len();
         }
+        let mut events = Vec::with_capacity(loaded.tail.len());
+        let newest = |row: &EventRow| Event::is_rebuilding(row.kind);
+        let from = loaded.tail.iter().rposition(newest).unwrap_or(0);
         for row in &loaded.tail {
-            if row.sequence != progress.sequence + 1 {
+            sequence += 1;
+            if row.sequence != sequence {
                 return Err(damaged("an event is missing"));
             }
+        }
+        for row in &loaded.tail[from..] {
             let event: Event = serde_json::from_str(&row.payload)
                 .map_err(|error| damaged("an event cannot be read").with_source(error))?;
-            progress.apply(core, &event, row.at);
-            progress.tail_bytes += row.payload.len() + row.records.len();
+            events.push((event, row.at));
+            tail_bytes += row.payload.len() + row.records.len();
+        }
+        let carried = events.first().and_then(|(event, _)| event.rebuilt());
+        let hash = carried
+            .map(|rebuilt| rebuilt.program)
+            .or_else(|| state.program());
+        let program = core
+            .programs
+            .pinned(loaded.tenant, hash.unwrap_or(loaded.program))
+            .await?;
+        let mut progress = Self {
+            identity: Identity {
+                tenant: loaded.tenant,
+                execution: loaded.execution,
+                program,
+                parent: loaded.parent,
+                started_at: loaded.started_at,
+                given: None,
+            },
+            state,
+            sequence,
+            snapshot,
+            snapshot_bytes,
+            tail_bytes,
+        };
+        for (event, at) in &events {
+            progress.transition(core, event, *at);
         }
         Ok(progress)
     }
 
-    fn apply(&mut self, core: &Core, event: &Event, at: Timestamp) -> Transition {
-        self.sequence += 1;
+    fn transition(&mut self, core: &Core, event: &Event, at: Timestamp) -> Transition {
         let machine = Machine {
             program: &self.identity.program,
             execution: self.identity.execution,
@@ -144,7 +166,8 @@ impl Progress {
         let mut rows = Vec::with_capacity(events.len());
         let mut effects = Vec::new();
         for event in events {
-            let transition = self.apply(core, event, now);
+            self.sequence += 1;
+            let transition = self.transition(core, event, now);
             let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
             self.tail_bytes += payload.len() + records.len();
             rows.push(EventRow {
@@ -189,7 +212,7 @@ impl Progress {
         }
     }
 
-    fn take_snapshot(&mut self) -> Result<Snapshot, Error> {
+    pub(super) fn take_snapshot(&mut self) -> Result<Snapshot, Error> {
         let state = self.state.to_snapshot()?;
         self.snapshot = self.sequence;
         self.snapshot_bytes = state.len();
@@ -258,18 +281,18 @@ impl Progress {
         for effect in effects {
             if let Effect::Abandon {
                 effect,
-                child: true,
+                child: Some(policy),
             } = effect
+                && let Some(command) = Command::from_parent(identity.execution, *policy)
             {
                 let child = identity.execution.of_child(*effect);
-                let reason = Value::from("the execution that started it went on without it");
                 messages.push(InboxMessage {
-                    id: InboxId::derived(child, "cancel"),
+                    id: InboxId::derived(child, "parent closed"),
                     tenant: identity.tenant,
                     execution: child,
-                    kind: MessageKind::Cancel,
+                    kind: MessageKind::Control,
                     effect: None,
-                    payload: to_json(&reason)?,
+                    payload: to_json(&command)?,
                     at: now,
                 });
             }
@@ -297,7 +320,12 @@ impl Progress {
 
     /// The execution as lists show it.
     pub(super) fn row(&self, next: &Next) -> ExecutionRow {
+        let suspended = self.state.is_suspended();
         let (status, ended_at, waiting_for) = match next {
+            Next::Parked { waiting_for, .. } if suspended => {
+                (Status::Suspended, None, waiting_for.clone())
+            }
+            Next::Owned | Next::Queued if suspended => (Status::Suspended, None, None),
             Next::Owned => (Status::Running, None, None),
             Next::Queued => (Status::Pending, None, None),
             Next::Parked { waiting_for, .. } => (Status::Waiting, None, waiting_for.clone()),

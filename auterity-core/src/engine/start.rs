@@ -161,7 +161,7 @@ impl Core {
         Ok(())
     }
 
-    async fn commit_start(
+    pub(super) async fn commit_start(
         self: &Arc<Self>,
         mut progress: Progress,
         start: Start,
@@ -201,14 +201,7 @@ impl Core {
                 let active = Active::new(Arc::clone(self), life, progress, permit);
                 drop(self.routines.spawn("execution", active.work(effects)));
             }
-            None if next == Next::Queued => {
-                self.wake.notify_one();
-                if self.life().is_none()
-                    && let Err(error) = self.ports.store.wake_send().await
-                {
-                    tracing::debug!(error = %error, "other processes were not woken");
-                }
-            }
+            None if next == Next::Queued => self.queued().await,
             None => {}
         }
         Ok(Started {

@@ -283,8 +283,11 @@ impl Worker {
         permit: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
         let core = &self.core;
-        let program = core.programs.pinned(loaded.tenant, loaded.program).await?;
-        let progress = Progress::recover(core, &loaded, program)?;
+        let progress = Progress::recover(core, &loaded).await?;
+        if progress.identity.program.hash() != loaded.program {
+            // A crash came between the change of version and the row that shows it.
+            core.label(&progress.identity).await;
+        }
         // What was under way when the last worker left is done again, with the same key.
         let effects: Vec<Effect> = progress
             .state

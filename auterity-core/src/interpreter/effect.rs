@@ -27,11 +27,38 @@ pub enum Effect {
     Abandon {
         /// The effect's number.
         effect: u64,
-        /// Whether it is a child execution, which is then to be cancelled.
-        child: bool,
+        /// What becomes of it if it is a child execution.
+        child: Option<ParentClose>,
     },
     /// Append [`Continued`](super::Event::Continued) and go on.
     Continue,
+}
+
+/// What becomes of an awaited child execution when its parent stops waiting for it:
+/// `metadata.parent_close` of the task that started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParentClose {
+    /// It is cancelled, and compensates.
+    #[default]
+    Cancel,
+    /// It is ended at once.
+    Terminate,
+    /// It goes on by itself.
+    Abandon,
+}
+
+impl ParentClose {
+    /// Reads the policy of a task; anything else than the three words means `cancel`.
+    pub(super) fn of(task: &Value) -> Self {
+        match task
+            .pointer("/metadata/parent_close")
+            .and_then(Value::as_str)
+        {
+            Some("terminate") => Self::Terminate,
+            Some("abandon") => Self::Abandon,
+            _ => Self::Cancel,
+        }
+    }
 }
 
 /// A filter whose parts that depend on the execution are resolved.

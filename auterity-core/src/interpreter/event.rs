@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Problem;
+use super::{End, Order, Problem, Rebuilt};
+use crate::ExecutionId;
 
 /// What an effect gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,17 +50,81 @@ pub enum Event {
         /// The event in structured form.
         event: Arc<Value>,
     },
-    /// Somebody asked for the end.
+    /// Somebody asked for the end, with compensation.
     CancelRequested {
-        /// Why, if they said so.
-        reason: Option<String>,
+        /// Who asked, and why.
+        order: Order,
+    },
+    /// Somebody asked for the end at once, without compensation.
+    TerminateRequested {
+        /// Who asked, and why.
+        order: Order,
+    },
+    /// Somebody stopped it for a while: nothing new begins.
+    SuspendRequested {
+        /// Who asked, and why.
+        order: Order,
+    },
+    /// Somebody let it go on.
+    ResumeRequested {
+        /// Who asked, and why.
+        order: Order,
+    },
+    /// Somebody ended a task that is at work, and said what it gave.
+    TaskSkipped {
+        /// Who asked, and why.
+        order: Order,
+        /// The task, as JSON pointer, with `#` and the activation where it is not the
+        /// only one.
+        task: String,
+        /// What the next task gets.
+        output: Arc<Value>,
     },
     /// A long stretch without effects goes on.
     Continued,
+    /// It had come to this end before somebody let it go on.
+    Ended {
+        /// The end.
+        end: End,
+    },
+    /// Somebody put it back to a task, or to its start.
+    Retried {
+        /// Who asked, and why.
+        order: Order,
+        /// The task's pointer and activation; absent: the start.
+        from: Option<String>,
+        /// Where it stands now.
+        rebuilt: Box<Rebuilt>,
+    },
+    /// Somebody carried it over to another version.
+    Migrated {
+        /// Who asked, and why.
+        order: Order,
+        /// Where it stands now.
+        rebuilt: Box<Rebuilt>,
+    },
+    /// It begins where another execution stood.
+    Forked {
+        /// Who asked, and why.
+        order: Order,
+        /// The other execution.
+        source: ExecutionId,
+        /// The task's pointer and activation there; absent: the start.
+        from: Option<String>,
+        /// Where it stands now.
+        rebuilt: Box<Rebuilt>,
+    },
+    /// What somebody asked for could not be done any more when its turn came.
+    OrderRefused {
+        /// Who asked, and why.
+        order: Order,
+        /// Why not.
+        why: Vec<String>,
+    },
 }
 
 /// The words of all kinds of events.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 17] = [
     "execution.started",
     "effect.completed",
     "effect.failed",
@@ -67,7 +132,16 @@ const KINDS: [&str; 8] = [
     "timer.fired",
     "cloud_event.received",
     "execution.cancel_requested",
+    "execution.terminate_requested",
+    "execution.suspended",
+    "execution.resumed",
+    "task.skipped",
     "execution.continued",
+    "execution.ended",
+    "execution.retried",
+    "execution.migrated",
+    "execution.forked",
+    "execution.order_refused",
 ];
 
 impl Event {
@@ -75,6 +149,44 @@ impl Event {
     #[must_use]
     pub fn known_kind(word: &str) -> Option<&'static str> {
         KINDS.into_iter().find(|known| *known == word)
+    }
+
+    /// Tells whether events of this kind carry an [`Order`].
+    #[must_use]
+    pub fn is_ordered(kind: &str) -> bool {
+        matches!(
+            kind,
+            "execution.cancel_requested"
+                | "execution.terminate_requested"
+                | "execution.suspended"
+                | "execution.resumed"
+                | "execution.retried"
+                | "execution.migrated"
+                | "execution.forked"
+                | "execution.order_refused"
+                | "task.skipped"
+        )
+    }
+
+    /// Gives the state that the event puts in place of the one before it, if it does.
+    #[must_use]
+    pub fn rebuilt(&self) -> Option<&Rebuilt> {
+        match self {
+            Self::Retried { rebuilt, .. }
+            | Self::Migrated { rebuilt, .. }
+            | Self::Forked { rebuilt, .. } => Some(rebuilt),
+            _ => None,
+        }
+    }
+
+    /// Tells whether events of this kind carry a state, so that nothing before them
+    /// is needed to go on.
+    #[must_use]
+    pub fn is_rebuilding(kind: &str) -> bool {
+        matches!(
+            kind,
+            "execution.retried" | "execution.migrated" | "execution.forked"
+        )
     }
 
     /// The word that the journal and the API use.
@@ -94,7 +206,16 @@ impl Event {
             Self::TimerFired => "timer.fired",
             Self::CloudEventReceived { .. } => "cloud_event.received",
             Self::CancelRequested { .. } => "execution.cancel_requested",
+            Self::TerminateRequested { .. } => "execution.terminate_requested",
+            Self::SuspendRequested { .. } => "execution.suspended",
+            Self::ResumeRequested { .. } => "execution.resumed",
+            Self::TaskSkipped { .. } => "task.skipped",
             Self::Continued => "execution.continued",
+            Self::Ended { .. } => "execution.ended",
+            Self::Retried { .. } => "execution.retried",
+            Self::Migrated { .. } => "execution.migrated",
+            Self::Forked { .. } => "execution.forked",
+            Self::OrderRefused { .. } => "execution.order_refused",
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::data_flow::View;
 use super::record::excerpt;
 use super::state::{Data, Frame, ListFrame, Progress, TaskFrame, Thread, TryPhase, Waiting};
 use super::transition::{Step, Work};
-use super::{Effect, End, Problem, TaskRecord, TaskState};
+use super::{Effect, End, ParentClose, Problem, TaskRecord, TaskState};
 use crate::definition::{Flow, ListIndex, Task, TaskIndex, TaskKind};
 
 /// A place behind the end of every list.
@@ -23,7 +25,7 @@ impl Frame {
 }
 
 impl Work<'_> {
-    fn thread_mut(&mut self, thread: u32) -> Option<&mut Thread> {
+    pub(super) fn thread_mut(&mut self, thread: u32) -> Option<&mut Thread> {
         self.state.threads.get_mut(&thread)
     }
 
@@ -61,10 +63,9 @@ impl Work<'_> {
             .copied()
             .filter(|_| inside);
         let data = Arc::clone(&frame.data);
+        let enough = self.machine.limits.activations_per_event_max <= self.activations;
         match next {
-            Some(_) if self.machine.limits.activations_per_event_max <= self.activations => {
-                self.wait(thread, Waiting::Nothing)
-            }
+            Some(_) if enough || self.state.is_suspended() => self.wait(thread, Waiting::Nothing),
             Some(task) => self.enter(thread, task, data),
             None => self.leave_list(thread, data),
         }
@@ -81,6 +82,9 @@ impl Work<'_> {
             return match &task.kind {
                 TaskKind::For(_) => self.loop_next(thread, data),
                 TaskKind::Listen(_) => self.iterated(thread, &data),
+                TaskKind::Try { .. } if frame.try_phase() == Some(TryPhase::Compensating) => {
+                    Step::Fail(self.cancellation())
+                }
                 _ => Step::Done(data, None),
             };
         }
@@ -93,6 +97,11 @@ impl Work<'_> {
 
     /// Begins a task: condition, input, then whatever its kind does.
     fn enter(&mut self, thread: u32, index: TaskIndex, raw_input: Data) -> Step {
+        if self.halt_before == Some(self.state.activations + 1) {
+            self.halt_before = None;
+            self.halted = Some(thread);
+            return self.wait(thread, Waiting::Nothing);
+        }
         let activation = match self.count_activation() {
             Ok(activation) => activation,
             // Not for the definition to catch: a catch could go on for ever.
@@ -173,8 +182,7 @@ impl Work<'_> {
             return Step::Wait;
         };
         let mut record = self.record(thread, &frame, TaskState::Completed);
-        let kept = self.machine.limits.record_output_bytes_max;
-        record.output = Some(excerpt(&output, kept));
+        record.output = Some(self.kept(&output));
         self.out.records.push(record);
         self.deliver(thread, output, flow.unwrap_or(task.then))
     }
@@ -193,8 +201,17 @@ impl Work<'_> {
         Ok(output)
     }
 
+    /// Gives an output as history keeps it.
+    pub(super) fn kept(&self, output: &Value) -> Value {
+        excerpt(output, self.machine.limits.record_output_bytes_max)
+    }
+
     /// Gives a task's output to the list that the task stands in.
-    fn deliver(&mut self, thread: u32, output: Data, flow: Flow) -> Step {
+    pub(super) fn deliver(&mut self, thread: u32, output: Data, flow: Flow) -> Step {
+        if flow == Flow::End && self.state.is_cancelling() {
+            // A compensation has nothing to end but itself.
+            return Step::Fail(self.cancellation());
+        }
         if flow == Flow::End {
             self.finish(&output);
             return Step::Wait;
@@ -225,9 +242,8 @@ impl Work<'_> {
                 Some(Frame::Task(frame)) => {
                     let reference = &program.task(TaskIndex(frame.task)).reference;
                     problem = problem.at(reference);
-                    if matches!(&frame.progress, Progress::Try(progress) if progress.phase == TryPhase::Trying)
-                    {
-                        match self.catch(thread, problem) {
+                    if let Some(phase) = frame.try_phase() {
+                        match self.caught(thread, phase, problem) {
                             Ok(step) => return step,
                             Err(uncaught) => problem = uncaught.at(reference),
                         }
@@ -236,15 +252,24 @@ impl Work<'_> {
                     let Some(frame) = self.pop_task(thread) else {
                         return Step::Wait;
                     };
-                    let mut record = self.record(thread, &frame, TaskState::Faulted);
-                    record.error = Some(problem.clone());
+                    let cancelled = self.is_cancellation(&problem);
+                    let mut record = if cancelled {
+                        self.record(thread, &frame, TaskState::Cancelled)
+                    } else {
+                        self.record(thread, &frame, TaskState::Faulted)
+                    };
+                    record.error = (!cancelled).then(|| problem.clone());
                     self.out.records.push(record);
                 }
                 None => {
-                    match own.parent {
+                    let parent = own.parent;
+                    let cancelled = self.is_cancellation(&problem);
+                    match parent {
+                        Some((parent, _)) if cancelled => self.branch_cancelled(thread, parent),
                         Some((parent, branch)) => {
                             self.branch_failed(thread, parent, branch, problem);
                         }
+                        None if cancelled => self.end_cancelled(),
                         None => self.end(End::Faulted(problem)),
                     }
                     return Step::Wait;
@@ -253,12 +278,28 @@ impl Work<'_> {
         }
     }
 
+    /// Offers a problem to a `try` task on top of the stack, or gives it back.
+    fn caught(&mut self, thread: u32, phase: TryPhase, problem: Problem) -> Result<Step, Problem> {
+        match phase {
+            TryPhase::Trying | TryPhase::Delaying if self.is_cancellation(&problem) => {
+                self.compensate(thread, problem)
+            }
+            TryPhase::Trying => self.catch(thread, problem),
+            TryPhase::Compensating => Err(self.compensation_failed(problem)),
+            TryPhase::Delaying | TryPhase::Catching => Err(problem),
+        }
+    }
+
     /// Gives up everything that the task on top of the stack has open: it is ending.
     pub(super) fn close_frame(&mut self, thread: u32) {
+        let program = self.machine.program;
         let Some(own) = self.state.threads.get_mut(&thread) else {
             return;
         };
         if let Waiting::Effect { effect, child } = own.waiting {
+            let task = own.top_task().filter(|_| child);
+            let child =
+                task.map(|frame| ParentClose::of(&program.task(TaskIndex(frame.task)).definition));
             self.out.effects.push(Effect::Abandon { effect, child });
         }
         own.waiting = Waiting::Nothing;
@@ -331,7 +372,7 @@ impl Work<'_> {
         }
     }
 
-    fn pop_task(&mut self, thread: u32) -> Option<Box<TaskFrame>> {
+    pub(super) fn pop_task(&mut self, thread: u32) -> Option<Box<TaskFrame>> {
         let own = self.thread_mut(thread)?;
         match own.stack.pop()? {
             Frame::Task(frame) => Some(frame),

@@ -22,6 +22,9 @@ impl State {
     /// Says in a word or two what the execution waits for, if it waits.
     #[must_use]
     pub fn waiting_for(&self, program: &Program) -> Option<String> {
+        if self.is_suspended() {
+            return Some("to be resumed".to_owned());
+        }
         let mut words = Vec::new();
         for thread in self.threads.values() {
             let task = thread

@@ -1,5 +1,6 @@
 //! What an execution may use up.
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 /// The limits of one execution. Reaching one faults the execution with a clear error.
@@ -21,6 +22,8 @@ pub struct Limits {
     pub payload_bytes_max: usize,
     /// Bytes of a task's output kept in its record; a longer one is left out there.
     pub record_output_bytes_max: usize,
+    /// For how long a cancelled execution may compensate.
+    pub cancel_grace: SignedDuration,
 }
 
 impl Default for Limits {
@@ -33,6 +36,7 @@ impl Default for Limits {
             events_collected_max: 10_000,
             payload_bytes_max: 4 * 1024 * 1024,
             record_output_bytes_max: 8 * 1024,
+            cancel_grace: SignedDuration::from_mins(5),
         }
     }
 }

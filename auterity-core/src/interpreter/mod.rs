@@ -6,13 +6,17 @@
 //! [`TaskRecord`]s. So a snapshot plus the events after it gives the same state as
 //! all events from the start.
 
+mod control;
 mod data_flow;
 mod effect;
 mod event;
 mod flow;
 mod inspect;
 mod limits;
+mod mapping;
+mod order;
 mod problem;
+mod rebuild;
 mod record;
 mod request;
 mod schedule;
@@ -21,10 +25,13 @@ mod state;
 mod task;
 mod transition;
 
-pub use effect::{Effect, Filter, FilterCorrelation};
+pub use control::CANCELLED;
+pub use effect::{Effect, Filter, FilterCorrelation, ParentClose};
 pub use event::{EffectResult, Event};
 pub use limits::Limits;
+pub use order::Order;
 pub use problem::{Problem, ProblemKind};
+pub use rebuild::{PutBack, Rebuilt, Repeated, Stretch};
 pub use record::{TaskRecord, TaskState, fits};
 pub use request::{Request, request};
 pub use state::{End, STATE_FORMAT, State};

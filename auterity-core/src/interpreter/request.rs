@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::data_flow::View;
 use super::state::{Data, State, Thread, Waiting};
-use super::{Machine, Problem, ProblemKind};
+use super::{EffectResult, Machine, Problem, ProblemKind};
 use crate::definition::{RunWorkflow, TaskIndex, TaskKind};
 use crate::expression::Template;
 
@@ -46,6 +46,11 @@ pub enum Request {
         /// Whether the effect ends with the child and not with its start.
         awaited: bool,
     },
+    /// Nothing: the result is known from before the execution was put back.
+    Known {
+        /// The result.
+        result: EffectResult,
+    },
 }
 
 /// Computes what the effect with this number is.
@@ -62,6 +67,11 @@ pub fn request(
     effect: u64,
     secrets: &Arc<Value>,
 ) -> Result<Request, Problem> {
+    if let Some(result) = state.known.get(&effect) {
+        return Ok(Request::Known {
+            result: result.clone(),
+        });
+    }
     let waiting = state.threads.iter().find(|(_, thread)| {
         matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
     });

@@ -150,6 +150,12 @@ enum Expired {
 impl Work<'_> {
     /// Does what the time asks for: time-outs, ends of waits, next tries.
     pub(super) fn expire(&mut self) {
+        if self.state.is_suspended() {
+            return;
+        }
+        if self.out_of_grace() {
+            return;
+        }
         if self
             .state
             .deadline

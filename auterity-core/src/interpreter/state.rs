@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Problem;
+use super::{EffectResult, Problem};
+use crate::definition::ProgramHash;
 
 /// The version of [`State`]'s layout; a snapshot of another one is not read.
 pub const STATE_FORMAT: u16 = 2;
@@ -36,7 +37,34 @@ pub struct State {
     pub(crate) next_effect: u64,
     /// Task activations so far.
     pub(crate) activations: u64,
+    /// The definition that the places below refer to, if it is not the one that the
+    /// execution was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<ProgramHash>,
+    /// The raw input with which it is to begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begins: Option<Data>,
+    /// Results of effects that are pending: they were recorded before the execution
+    /// was put back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) known: BTreeMap<u64, EffectResult>,
+    /// Since when nothing new begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suspended: Option<Timestamp>,
+    /// Present from the request for the end until the last compensation is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cancelling: Option<Cancelling>,
     pub(crate) end: Option<End>,
+}
+
+/// An execution on its way to its end by request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cancelling {
+    pub(crate) reason: Option<String>,
+    /// When it ends, whatever still compensates.
+    pub(crate) deadline: Timestamp,
+    /// The first compensation that failed.
+    pub(crate) failed: Option<Problem>,
 }
 
 /// How an execution ended.
@@ -157,6 +185,8 @@ pub(crate) enum TryPhase {
     Trying,
     Delaying,
     Catching,
+    /// Its catch undoes what the body did, because the execution is cancelled.
+    Compensating,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,6 +231,11 @@ impl State {
             next_thread: 1,
             next_effect: 1,
             activations: 0,
+            program: None,
+            begins: None,
+            known: BTreeMap::new(),
+            suspended: None,
+            cancelling: None,
             end: None,
         }
     }
@@ -234,11 +269,25 @@ impl State {
             })
     }
 
+    /// Tells whether nothing new begins until somebody lets the execution go on.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.is_some()
+    }
+
+    /// Tells whether the execution is on its way to its end by request.
+    #[must_use]
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelling.is_some()
+    }
+
     /// Gives the numbers of effects whose end is awaited: what has to be performed
-    /// (again) when a worker takes the execution over.
+    /// (again) when a worker takes the execution over. None while it is suspended.
     pub fn pending(&self) -> impl Iterator<Item = u64> {
+        let suspended = self.is_suspended();
         self.threads
             .values()
+            .filter(move |_| !suspended)
             .filter_map(|thread| match thread.waiting {
                 Waiting::Effect { effect, .. } => Some(effect),
                 _ => None,
@@ -249,18 +298,24 @@ impl State {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.end.is_none()
-            && self
-                .threads
-                .values()
-                .any(|thread| thread.waiting == Waiting::Nothing)
+            && !self.is_suspended()
+            && (self.begins.is_some()
+                || self
+                    .threads
+                    .values()
+                    .any(|thread| thread.waiting == Waiting::Nothing))
     }
 
     /// Gives the earliest time at which something has to happen.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        if self.end.is_some() {
+        if self.end.is_some() || self.is_suspended() {
             return None;
         }
+        let grace = self
+            .cancelling
+            .as_ref()
+            .map(|cancelling| cancelling.deadline);
         let waits = self
             .threads
             .values()
@@ -277,7 +332,11 @@ impl State {
             };
             [frame.deadline, attempt].into_iter().flatten()
         });
-        waits.chain(deadlines).chain(self.deadline).min()
+        waits
+            .chain(deadlines)
+            .chain(self.deadline)
+            .chain(grace)
+            .min()
     }
 
     pub(crate) fn task_frames(&self) -> impl Iterator<Item = &TaskFrame> {
@@ -288,6 +347,16 @@ impl State {
                 Frame::Task(frame) => Some(frame.as_ref()),
                 Frame::List(_) => None,
             })
+    }
+}
+
+impl TaskFrame {
+    /// Gives the phase of a `try` task.
+    pub(crate) fn try_phase(&self) -> Option<TryPhase> {
+        match &self.progress {
+            Progress::Try(progress) => Some(progress.phase),
+            _ => None,
+        }
     }
 }
 

@@ -45,14 +45,10 @@ pub fn transition(
     event: &Event,
     now: Timestamp,
 ) -> Transition {
-    let mut work = Work {
-        machine,
-        state,
-        now,
-        out: Transition::default(),
-        ready: VecDeque::new(),
-        activations: 0,
-    };
+    if let Some(rebuilt) = event.rebuilt() {
+        *state = rebuilt.state.clone();
+    }
+    let mut work = Work::new(machine, state, now);
     if work.state.end.is_none() {
         work.apply(event);
         work.announce();
@@ -61,6 +57,20 @@ pub fn transition(
         work.out.effects.push(Effect::Continue);
     }
     work.out
+}
+
+/// Applies an event, but stops the thread that would begin the activation with this
+/// number before it does; gives that thread.
+pub(super) fn halted(
+    machine: &Machine<'_>,
+    state: &mut State,
+    (event, now): (&Event, Timestamp),
+    activation: u64,
+) -> Option<u32> {
+    let mut work = Work::new(machine, state, now);
+    work.halt_before = Some(activation);
+    work.apply(event);
+    work.halted
 }
 
 /// What a thread does next.
@@ -85,6 +95,24 @@ pub(super) struct Work<'a> {
     pub(super) ready: VecDeque<(u32, Step)>,
     /// Task activations within this event.
     pub(super) activations: u32,
+    /// The activation that is not to begin, and the thread that would have begun it.
+    pub(super) halt_before: Option<u64>,
+    pub(super) halted: Option<u32>,
+}
+
+impl<'a> Work<'a> {
+    fn new(machine: &'a Machine<'a>, state: &'a mut State, now: Timestamp) -> Self {
+        Self {
+            machine,
+            state,
+            now,
+            out: Transition::default(),
+            ready: VecDeque::new(),
+            activations: 0,
+            halt_before: None,
+            halted: None,
+        }
+    }
 }
 
 impl Work<'_> {
@@ -100,13 +128,21 @@ impl Work<'_> {
             }
             Event::TimerFired => self.expire(),
             Event::CloudEventReceived { effect, event } => self.receive(*effect, event),
-            Event::CancelRequested { reason } => self.cancel(reason.clone()),
+            Event::CancelRequested { order } => self.cancel(order.reason.clone()),
+            Event::TerminateRequested { order } => self.end(End::Cancelled(order.reason.clone())),
+            Event::SuspendRequested { .. } => self.suspend(),
+            Event::ResumeRequested { .. } => self.resume(),
+            Event::TaskSkipped { task, output, .. } => self.skip_task(task, output),
             Event::Continued => self.go_on(),
+            Event::Retried { .. } | Event::Migrated { .. } | Event::Forked { .. } => {
+                self.listen_again();
+            }
+            Event::Ended { .. } | Event::OrderRefused { .. } => {}
         }
         self.work_off();
     }
 
-    fn work_off(&mut self) {
+    pub(super) fn work_off(&mut self) {
         while let Some((thread, step)) = self.ready.pop_front() {
             self.drive(thread, step);
         }
@@ -124,7 +160,7 @@ impl Work<'_> {
     }
 
     fn begin(&mut self, input: &Data) {
-        if self.state.next_effect != 1 || !self.state.threads.is_empty() {
+        if !self.state.threads.is_empty() {
             return;
         }
         self.state.raw_input = Data::clone(input);
@@ -165,6 +201,7 @@ impl Work<'_> {
         let Some((id, thread)) = waiting else { return };
         thread.waiting = Waiting::Nothing;
         let id = *id;
+        self.state.known.remove(&effect);
         let step = match result {
             EffectResult::Value(value) => Step::Done(self.gives(id, value), None),
             EffectResult::Problem(problem) => Step::Fail(problem.clone()),
@@ -189,7 +226,14 @@ impl Work<'_> {
         }
     }
 
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
+        if self.state.is_suspended() {
+            return;
+        }
+        if let Some(input) = self.state.begins.take() {
+            self.begin(&input);
+            return;
+        }
         let ready: Vec<u32> = self
             .state
             .threads
@@ -201,10 +245,6 @@ impl Work<'_> {
             .extend(ready.into_iter().map(|id| (id, Step::Next)));
     }
 
-    fn cancel(&mut self, reason: Option<String>) {
-        self.end(End::Cancelled(reason));
-    }
-
     /// Ends the execution; whatever is still open is given up.
     pub(super) fn end(&mut self, end: End) {
         let threads: Vec<u32> = self.state.threads.keys().copied().collect();
@@ -212,6 +252,8 @@ impl Work<'_> {
             self.drop_thread(thread);
         }
         self.ready.clear();
+        self.state.suspended = None;
+        self.state.cancelling = None;
         self.state.end = Some(end);
     }
 

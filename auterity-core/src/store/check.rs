@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::store::{DefinitionRow, Entry, MessageKind, Next, Subscription};
+use crate::store::{Amend, DefinitionRow, Entry, MessageKind, Next, Subscription};
 use crate::{Error, ErrorKind};
 
 /// Bytes of one JSON text: payload, state, input, output.
@@ -33,6 +33,35 @@ pub(crate) fn definition(row: &DefinitionRow) -> Result<(), Error> {
         .and_then(|()| name("the name", &workflow.name))
         .and_then(|()| name("the version", &workflow.version))
         .and_then(|()| text("the text", &row.text));
+    checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
+}
+
+/// Checks an amendment before it is written.
+pub(crate) fn amend(amend: &Amend) -> Result<(), Error> {
+    let workflow = &amend.workflow;
+    let mut expected = amend.after;
+    let checked = name("the version", &workflow.version)
+        .and_then(|()| text("the state", &amend.snapshot.state))
+        .and_then(|()| text("the input", amend.input.as_deref().unwrap_or_default()))
+        .and_then(|()| {
+            for event in &amend.events {
+                expected += 1;
+                number("a sequence number", event.sequence)?;
+                if event.sequence != expected {
+                    return Err("the events do not follow the last one".to_owned());
+                }
+                text("an event", &event.payload)?;
+                text("the records of an event", &event.records)?;
+            }
+            for one in &amend.subscribe {
+                number("an effect's number", one.effect)?;
+                text("a filter", &one.condition)?;
+            }
+            for message in &amend.messages {
+                text("a message", &message.payload)?;
+            }
+            Ok(())
+        });
     checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
 }
 

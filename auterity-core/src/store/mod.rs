@@ -16,9 +16,10 @@ mod sea;
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use memory::MemoryStore;
 pub use records::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
-    Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
+    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Ended, Entry, EventRow, ExecutionLabel, ExecutionQuery,
+    ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot,
+    Start, Status, Subscription,
 };
 pub use sea::{SeaOptions, SeaStore, Synchronous};
 
@@ -136,6 +137,23 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Puts messages into inboxes and makes parked receivers due now. A message
     /// whose id was put before, or whose receiver has ended, is dropped.
     async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error>;
+
+    /// Puts a message of control like [`inbox_put`](Self::inbox_put), and in the same
+    /// transaction marks the execution as suspended, or takes the mark away. Tells
+    /// whether there is such an execution that has not ended; otherwise nothing is
+    /// written.
+    async fn control_put(
+        &self,
+        message: &InboxMessage,
+        suspended: Option<bool>,
+    ) -> Result<bool, Error>;
+
+    /// Changes an execution that no worker has, in one transaction, if it has no other
+    /// events than the change builds on. Output, error and end go.
+    async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error>;
+
+    /// Lets an execution's row show another version.
+    async fn execution_label(&self, label: &ExecutionLabel) -> Result<(), Error>;
 
     /// Fetches the unconsumed messages of executions, oldest first.
     async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error>;

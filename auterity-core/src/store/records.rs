@@ -21,6 +21,8 @@ pub enum Status {
     Running,
     /// It waits for a time, an event or a child; no worker has it.
     Waiting,
+    /// Somebody stopped it for a while: nothing new begins until it is resumed.
+    Suspended,
     /// It ended well.
     Completed,
     /// It ended with an error.
@@ -43,6 +45,7 @@ impl Status {
             Self::Pending => "pending",
             Self::Running => "running",
             Self::Waiting => "waiting",
+            Self::Suspended => "suspended",
             Self::Completed => "completed",
             Self::Faulted => "faulted",
             Self::Cancelled => "cancelled",
@@ -69,6 +72,7 @@ impl FromStr for Status {
             "pending" => Self::Pending,
             "running" => Self::Running,
             "waiting" => Self::Waiting,
+            "suspended" => Self::Suspended,
             "completed" => Self::Completed,
             "faulted" => Self::Faulted,
             "cancelled" => Self::Cancelled,
@@ -273,8 +277,9 @@ pub enum MessageKind {
     CloudEvent,
     /// A child execution ended; the payload is its outcome.
     ChildEnded,
-    /// Somebody asked for the end; the payload is the reason.
-    Cancel,
+    /// Somebody asks for something to be done to the execution; the payload is the
+    /// engine's command.
+    Control,
 }
 
 impl MessageKind {
@@ -284,7 +289,7 @@ impl MessageKind {
         match self {
             Self::CloudEvent => "cloud_event",
             Self::ChildEnded => "child_ended",
-            Self::Cancel => "cancel",
+            Self::Control => "control",
         }
     }
 
@@ -294,7 +299,7 @@ impl MessageKind {
         Some(match word {
             "cloud_event" => Self::CloudEvent,
             "child_ended" => Self::ChildEnded,
-            "cancel" => Self::Cancel,
+            "control" => Self::Control,
             _ => return None,
         })
     }
@@ -377,6 +382,59 @@ pub enum Outcome {
     Exists(ExecutionId),
     /// The database cannot take it, for the reason given; nothing was written.
     Refused(String),
+}
+
+/// A change of an execution that no worker has: one that has ended goes on, or one that
+/// is parked is put back. It replaces state, subscriptions and version, and makes the
+/// execution due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amend {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// The last event that the change builds on.
+    pub after: u64,
+    /// The new events, in order.
+    pub events: Vec<EventRow>,
+    /// The state after the last of them.
+    pub snapshot: Snapshot,
+    /// Everything that it listens for from now on.
+    pub subscribe: Vec<Subscription>,
+    /// Messages to other executions.
+    pub messages: Vec<InboxMessage>,
+    /// The workflow and version from now on.
+    pub workflow: WorkflowRef,
+    /// The definition from now on.
+    pub program: ProgramHash,
+    /// The raw input from now on, if it changes.
+    pub input: Option<Arc<str>>,
+    /// When it is due.
+    pub at: Timestamp,
+}
+
+/// What became of an amendment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amended {
+    /// It is committed.
+    Done,
+    /// A worker has the execution; nothing was written.
+    Owned,
+    /// The execution has other events by now, or is not there; nothing was written.
+    Moved,
+}
+
+/// The version that an execution's row is to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutionLabel {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// The workflow and version.
+    pub workflow: WorkflowRef,
+    /// The definition.
+    pub program: ProgramHash,
 }
 
 /// What is needed to go on with an execution.

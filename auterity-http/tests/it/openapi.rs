@@ -45,6 +45,13 @@ fn routes_are_known() {
         token GET    /executions/{id}
         token POST   /executions/{id}/cancel
         token GET    /executions/{id}/events
+        token POST   /executions/{id}/fork
+        token POST   /executions/{id}/migrate
+        token POST   /executions/{id}/resume
+        token POST   /executions/{id}/retry
+        token POST   /executions/{id}/skip
+        token POST   /executions/{id}/suspend
+        token POST   /executions/{id}/terminate
         token GET    /stream
         token GET    /workflows
         token POST   /workflows

@@ -25,6 +25,11 @@ async fn foreign_executions_look_like_unknown_ones() {
         (Method::GET, "/events", "*/*"),
         (Method::GET, "/events", "text/event-stream"),
         (Method::POST, "/cancel", "*/*"),
+        (Method::POST, "/terminate", "*/*"),
+        (Method::POST, "/suspend", "*/*"),
+        (Method::POST, "/resume", "*/*"),
+        (Method::POST, "/retry", "*/*"),
+        (Method::POST, "/fork", "*/*"),
     ] {
         let ask = |id: &str| {
             let path = format!("/api/v1/executions/{id}{tail}");

@@ -29,6 +29,8 @@ pub enum Permission {
     ExecutionStart,
     /// Cancels an execution.
     ExecutionCancel,
+    /// Suspends, resumes, retries, forks and migrates executions and skips their tasks.
+    ExecutionRepair,
     /// Sends a CloudEvent.
     EventPublish,
 }
@@ -41,7 +43,7 @@ const OWNERS: &[Role] = &[Role::Owner];
 
 impl Permission {
     /// All permissions, by resource.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TenantRead,
         Self::TenantUpdate,
         Self::TenantDelete,
@@ -53,6 +55,7 @@ impl Permission {
         Self::ExecutionRead,
         Self::ExecutionStart,
         Self::ExecutionCancel,
+        Self::ExecutionRepair,
         Self::EventPublish,
     ];
 
@@ -70,6 +73,7 @@ impl Permission {
             Self::ExecutionRead => ("execution:read", ALL),
             Self::ExecutionStart => ("execution:start", OPERATORS),
             Self::ExecutionCancel => ("execution:cancel", OPERATORS),
+            Self::ExecutionRepair => ("execution:repair", OPERATORS),
             Self::EventPublish => ("event:publish", OPERATORS),
         }
     }

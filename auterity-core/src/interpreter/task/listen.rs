@@ -23,12 +23,11 @@ impl Work<'_> {
         input: &Data,
     ) -> Result<Step, Problem> {
         let strategy = &definition.strategy;
-        let mut filters = self.resolve(thread, strategy, input)?;
-        let mut until_slots = 0;
-        if let Some(Until::Events(strategy)) = strategy.until() {
-            filters.extend(self.resolve(thread, strategy, input)?);
-            until_slots = strategy.slots();
-        }
+        let filters = self.filters(thread, strategy, input)?;
+        let until_slots = match strategy.until() {
+            Some(Until::Events(until)) => until.slots(),
+            _ => 0,
+        };
         let effect = self.new_effect();
         if let Some(frame) = self
             .state
@@ -89,6 +88,47 @@ impl Work<'_> {
                 with: with.collect(),
                 correlate,
             });
+        }
+        Ok(filters)
+    }
+
+    /// Asks for the events of everything that listens, as when it began to.
+    pub(in crate::interpreter) fn listen_again(&mut self) {
+        let mut places = Vec::new();
+        for (id, thread) in &self.state.threads {
+            for (place, frame) in thread.stack.iter().enumerate() {
+                if let Frame::Task(frame) = frame
+                    && let Progress::Listen(progress) = &frame.progress
+                    && !progress.closed
+                {
+                    places.push((*id, place, progress.effect, Data::clone(&frame.input)));
+                }
+            }
+        }
+        for (thread, place, effect, input) in places {
+            let Some(definition) = self.listen_definition(thread, place) else {
+                continue;
+            };
+            match self.filters(thread, &definition.strategy, &input) {
+                Ok(filters) => self.out.effects.push(Effect::Listen { effect, filters }),
+                Err(problem) => {
+                    self.unwind_to(thread, place);
+                    self.ready.push_back((thread, Step::Fail(problem)));
+                }
+            }
+        }
+    }
+
+    /// Gives the filters of a strategy and of the events that end it.
+    fn filters(
+        &self,
+        thread: u32,
+        strategy: &Strategy,
+        input: &Data,
+    ) -> Result<Vec<Filter>, Problem> {
+        let mut filters = self.resolve(thread, strategy, input)?;
+        if let Some(Until::Events(until)) = strategy.until() {
+            filters.extend(self.resolve(thread, until, input)?);
         }
         Ok(filters)
     }

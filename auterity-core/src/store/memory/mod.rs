@@ -11,9 +11,9 @@ use self::state::{Definition, State};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::precedence::precedence;
 use crate::store::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription, check,
+    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
+    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -208,6 +208,29 @@ impl Store for MemoryStore {
         let mut state = self.state();
         for message in messages {
             state.deliver(message);
+        }
+        Ok(())
+    }
+
+    async fn control_put(
+        &self,
+        message: &InboxMessage,
+        suspended: Option<bool>,
+    ) -> Result<bool, Error> {
+        Ok(self.state().control(message, suspended))
+    }
+
+    async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error> {
+        check::amend(amend)?;
+        Ok(self.state().amend(amend))
+    }
+
+    async fn execution_label(&self, label: &ExecutionLabel) -> Result<(), Error> {
+        let mut state = self.state();
+        let found = state.executions.get_mut(&label.execution);
+        if let Some(execution) = found.filter(|one| one.tenant == label.tenant) {
+            execution.start.workflow = label.workflow.clone();
+            execution.start.program = label.program;
         }
         Ok(())
     }

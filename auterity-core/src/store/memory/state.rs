@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{
-    Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow, Fence, InboxMessage,
-    Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
+    Amend, Amended, Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow,
+    Fence, InboxMessage, Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -52,6 +52,7 @@ pub(super) struct Execution {
     inbox: Vec<InboxMessage>,
     /// The ids of all messages ever put.
     known: HashSet<InboxId>,
+    suspended: bool,
     place: Place,
 }
 
@@ -207,6 +208,60 @@ impl State {
         }
     }
 
+    /// Puts a message of control; tells whether its receiver is there.
+    pub(super) fn control(&mut self, message: &InboxMessage, suspended: Option<bool>) -> bool {
+        let found = self.executions.get_mut(&message.execution);
+        let Some(execution) =
+            found.filter(|one| one.tenant == message.tenant && one.ended.is_none())
+        else {
+            return false;
+        };
+        if let Some(suspended) = suspended {
+            execution.suspended = suspended;
+        }
+        self.deliver(message);
+        true
+    }
+
+    /// Changes an execution that no worker has.
+    pub(super) fn amend(&mut self, amend: &Amend) -> Amended {
+        let id = amend.execution;
+        let found = self.executions.get_mut(&id);
+        let Some(execution) = found.filter(|one| one.tenant == amend.tenant) else {
+            return Amended::Moved;
+        };
+        if matches!(execution.place, Place::Owned { .. }) {
+            return Amended::Owned;
+        }
+        let last = execution.journal.last().map_or(0, |row| row.sequence);
+        if last != amend.after {
+            return Amended::Moved;
+        }
+        execution.journal.extend(amend.events.iter().cloned());
+        execution.snapshot = Some(amend.snapshot.clone());
+        let subscribe = amend.subscribe.iter().cloned();
+        execution.subscriptions = subscribe
+            .map(|one| ((one.effect, one.filter), one))
+            .collect();
+        execution.ended = None;
+        execution.suspended = false;
+        execution.start.workflow = amend.workflow.clone();
+        execution.start.program = amend.program;
+        if let Some(input) = &amend.input {
+            execution.start.input = Arc::clone(input);
+        }
+        if execution.subscriptions.is_empty() {
+            self.subscribers.remove(&(amend.tenant, id));
+        } else {
+            self.subscribers.insert((amend.tenant, id));
+        }
+        self.place(id, Place::Ready { due: amend.at });
+        for message in &amend.messages {
+            self.deliver(message);
+        }
+        Amended::Done
+    }
+
     fn check_fence(&self, fence: &Fence) -> Result<(), Error> {
         let holds = self
             .workers
@@ -282,6 +337,7 @@ impl State {
             snapshot: None,
             inbox: Vec::new(),
             known: HashSet::new(),
+            suspended: false,
             place: Place::Gone,
         };
         self.executions.insert(id, execution);
@@ -390,6 +446,7 @@ impl Execution {
     pub(super) fn status(&self) -> Status {
         match (&self.ended, &self.place) {
             (Some(ended), _) => ended.status,
+            (None, _) if self.suspended => Status::Suspended,
             (None, Place::Owned { .. }) => Status::Running,
             (None, Place::Parked { .. }) => Status::Waiting,
             (None, Place::Ready { .. } | Place::Gone) => Status::Pending,

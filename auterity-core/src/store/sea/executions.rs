@@ -23,9 +23,16 @@ const IDS_MAX: usize = 500;
 /// Columns without payloads. Where an active execution stands is in its queue row.
 const LIGHT: &str = "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
     e.started_at, e.ended_at, e.parent, e.attributes,
-    CASE WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready THEN 'pending' ELSE 'waiting' END
+    CASE WHEN (SELECT 1 FROM suspension s
+               WHERE s.tenant = q.tenant AND s.execution = q.execution) = 1 THEN 'suspended'
+         WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready THEN 'pending' ELSE 'waiting' END
         AS state,
     CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
+
+/// The condition that nobody stopped an execution for a while. Not an `EXISTS`, for
+/// which PostgreSQL reads the whole table as long as it is small.
+const GOING_ON: &str = " AND (SELECT 1 FROM suspension s
+    WHERE s.tenant = q.tenant AND s.execution = q.execution) IS NULL";
 
 const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
 
@@ -299,9 +306,17 @@ impl Filter {
         }
         match query.status {
             Some(status) if status.is_ended() => filter.and("e.status = ", status.as_str().into()),
-            Some(Status::Running) => filter.text.push_str(" AND q.owner IS NOT NULL"),
-            Some(Status::Pending) => filter.text.push_str(" AND q.ready"),
-            Some(_) => filter.text.push_str(" AND NOT q.ready AND q.owner IS NULL"),
+            Some(Status::Suspended) => filter.from.push_str(
+                " JOIN suspension s ON s.tenant = q.tenant AND s.execution = q.execution",
+            ),
+            Some(active) => {
+                filter.text.push_str(match active {
+                    Status::Running => " AND q.owner IS NOT NULL",
+                    Status::Pending => " AND q.ready",
+                    _ => " AND NOT q.ready AND q.owner IS NULL",
+                });
+                filter.text.push_str(GOING_ON);
+            }
             None => {}
         }
         filter

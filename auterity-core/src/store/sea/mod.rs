@@ -26,9 +26,9 @@ use serde::{Deserialize, Serialize};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use super::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription,
+    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
+    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription, check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -271,6 +271,32 @@ impl Store for SeaStore {
         match &*self.hot {
             Hot::Sqlite(hot) => hot.inbox_put(messages).await,
             Hot::Postgres(hot) => hot.inbox_put(messages).await,
+        }
+    }
+
+    async fn control_put(
+        &self,
+        message: &InboxMessage,
+        suspended: Option<bool>,
+    ) -> Result<bool, Error> {
+        match &*self.hot {
+            Hot::Sqlite(hot) => hot.control_put(message, suspended).await,
+            Hot::Postgres(hot) => hot.control_put(message, suspended).await,
+        }
+    }
+
+    async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error> {
+        check::amend(amend)?;
+        match &*self.hot {
+            Hot::Sqlite(hot) => hot.execution_amend(amend).await,
+            Hot::Postgres(hot) => hot.execution_amend(amend).await,
+        }
+    }
+
+    async fn execution_label(&self, label: &ExecutionLabel) -> Result<(), Error> {
+        match &*self.hot {
+            Hot::Sqlite(hot) => hot.execution_label(label).await,
+            Hot::Postgres(hot) => hot.execution_label(label).await,
         }
     }
 

@@ -111,6 +111,10 @@ async fn fill(store: &SeaStore) {
         assert_eq!(entries.len(), appended.expect("it appends").len());
     }
     for number in 0..1_000 {
+        let mut order = message(3 * number);
+        order.kind = MessageKind::Control;
+        let put = store.control_put(&order, Some(true)).await;
+        assert!(put.expect("it puts"));
         let text = number.to_string();
         let row = DefinitionRow {
             workflow: WorkflowRef {
@@ -172,6 +176,10 @@ async fn read(store: &SeaStore) {
             ..all.clone()
         },
         ExecutionQuery {
+            status: Some(Status::Suspended),
+            ..all.clone()
+        },
+        ExecutionQuery {
             status: Some(Status::Running),
             ..all
         },
@@ -222,8 +230,9 @@ async fn sqlite_reads_no_whole_table() {
             "attribute",
             "inbox",
             "snapshot",
+            "suspension",
         ];
-        let aliases = ["e", "q", "j", "a0", "definition", "subscription"];
+        let aliases = ["e", "q", "j", "s", "a0", "definition", "subscription"];
         for table in tables.iter().chain(&aliases) {
             let whole = plan.lines().any(|line| line == format!("SCAN {table}"));
             assert!(!whole, "{text}\n{plan}");

@@ -9,7 +9,7 @@ use super::{
     tenant,
 };
 use crate::InboxId;
-use crate::store::{MessageKind, Next, Status, Store};
+use crate::store::{ExecutionQuery, MessageKind, Next, Status, Store};
 
 pub(super) async fn messages_wake_and_are_recognised_again(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
@@ -17,7 +17,7 @@ pub(super) async fn messages_wake_and_are_recognised_again(store: Arc<dyn Store>
         .await;
     let mut early = message(1, "early");
     early.at = at(50);
-    early.kind = MessageKind::Cancel;
+    early.kind = MessageKind::Control;
     early.effect = None;
     let late = message(1, "late");
     ok(store
@@ -191,4 +191,61 @@ pub(super) async fn subscriptions_match_until_they_end(store: Arc<dyn Store>) {
     assert_eq!(2, matching("letter").await.len());
     let fetched = store.execution_fetch(scope(2), execution(3));
     assert!(ok(fetched.await).is_some());
+}
+
+pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    life.record(&[started(1, parked(None)), started(2, Next::Owned)])
+        .await;
+    let order = |number: u128, id: &str| {
+        let mut order = message(number, id);
+        order.kind = MessageKind::Control;
+        order.effect = None;
+        order
+    };
+    assert!(ok(store.control_put(&order(1, "stop"), Some(true)).await));
+    assert!(ok(store.control_put(&order(1, "stop"), Some(true)).await));
+    assert!(ok(store.control_put(&order(2, "stop"), Some(true)).await));
+    assert_eq!(Status::Suspended, life.status(1).await);
+    assert_eq!(Status::Suspended, life.status(2).await);
+    assert_eq!(vec![execution(1)], life.claim(200, 5).await, "it wakes");
+    assert_eq!(1, life.inbox_length(1).await, "a repetition is recognised");
+    let listed = |status| {
+        let query = ExecutionQuery {
+            status: Some(status),
+            limit: 10,
+            ..ExecutionQuery::default()
+        };
+        let store = Arc::clone(&store);
+        async move { ok(store.execution_list(scope(1), &query).await).items.len() }
+    };
+    assert_eq!(
+        (2, 0),
+        (
+            listed(Status::Suspended).await,
+            listed(Status::Running).await
+        )
+    );
+    // Another word without a mark leaves it, one that takes it away does.
+    assert!(ok(store.control_put(&order(1, "skip"), None).await));
+    assert_eq!(Status::Suspended, life.status(1).await);
+    assert!(ok(store.control_put(&order(1, "go"), Some(false)).await));
+    assert_eq!(Status::Running, life.status(1).await);
+    assert_eq!(
+        (1, 1),
+        (
+            listed(Status::Suspended).await,
+            listed(Status::Running).await
+        )
+    );
+
+    // Nothing for what has ended, is not there, or is another tenant's.
+    life.record(&[entry(2, 2, completed())]).await;
+    assert!(!ok(store.control_put(&order(2, "late"), Some(true)).await));
+    assert_eq!(Status::Completed, life.status(2).await);
+    assert!(!ok(store.control_put(&order(9, "lost"), Some(true)).await));
+    let mut foreign = order(1, "foreign");
+    foreign.tenant = tenant(2);
+    assert!(!ok(store.control_put(&foreign, Some(true)).await));
+    assert_eq!(Status::Running, life.status(1).await);
 }

@@ -3,6 +3,7 @@
 //! A store of your own passes if every case in [`CASES`] returns, each with an empty,
 //! migrated store. A case that finds a fault panics with what it expected.
 
+mod amend;
 mod definitions;
 mod inbox;
 mod journal;
@@ -63,6 +64,9 @@ cases! {
     inbox::message_before_parking_makes_due_at_once,
     inbox::parking_and_messages_at_once_lose_nothing,
     inbox::messages_ride_with_an_entry,
+    inbox::control_wakes_and_marks_as_suspended,
+    amend::ended_and_parked_executions_are_amended_if_unmoved,
+    amend::label_shows_another_version,
     inbox::subscriptions_match_until_they_end,
     reads::list_pages_newest_first,
     reads::list_combines_filters,

@@ -3,8 +3,10 @@
 mod control;
 mod fixture;
 mod messages;
+mod repair;
 mod replay;
 mod samples;
 mod tasks;
 
 pub(crate) use fixture::{Fixture, PATIENCE, definition, error, options, output, scope};
+pub(crate) use replay::order;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use auterity_core::ExecutionId;
 use auterity_core::clock::SeededEntropy;
 use auterity_core::definition::{CompileOptions, Limits, Program, compile};
 use auterity_core::expression::Budget;
 use auterity_core::interpreter::{
-    self, Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, State, request,
-    transition,
+    self, Effect, EffectResult, Event, Machine, Order, Problem, ProblemKind, Rebuilt, Request,
+    State, Stretch, request, transition,
 };
+use auterity_core::{Actor, ExecutionId, InboxId};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -29,11 +29,24 @@ const LOOPS: &str = "do:
       - right:
           try: [ { c: { call: echo, with: { side: right } } } ]
           catch: { retry: { delay: { seconds: 2 }, limit: { attempt: { count: 3 } } }, do: [ { d: { set: { side: lost } } } ] }
+- undo:
+    try: [ { f: { call: echo, with: { list: [1] } } }, { g: { wait: { seconds: 3 } } } ]
+    catch: { errors: { with: { type: 'urn:auterity:error:cancelled' } }, do: [ { h: { call: echo, with: { undone: true } } } ] }
 - hear:
     listen: { to: { any: [ { with: { type: t } } ], until: length == 2 } }
     foreach: { item: it, do: [ { e: { call: echo, with: { got: '${ $it }' } } } ] }
 - first: { fork: { compete: true, branches: [ { x: { wait: { days: 1 } } }, { y: { call: echo, with: { won: y } } } ] } }
 ";
+
+/// Tasks from which the execution goes on again.
+const RETRIED: [&str; 6] = [
+    "/do/0/each",
+    "/do/0/each/do/0/call",
+    "/do/2/both",
+    "/do/2/both/fork/branches/0/left/do/0/a",
+    "/do/3/undo/try/1/g",
+    "/do/4/hear",
+];
 
 fn program(rest: &str) -> Program {
     let options = CompileOptions {
@@ -41,6 +54,15 @@ fn program(rest: &str) -> Program {
         functions: None,
     };
     compile(&definition("replay", rest), &options).expect("it compiles")
+}
+
+pub(crate) fn order() -> Order {
+    let about = ExecutionId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(2));
+    Order {
+        id: InboxId::derived(about, "order"),
+        by: Actor::Host,
+        reason: Some("to see".to_owned()),
+    }
 }
 
 struct Driver<'a> {
@@ -93,10 +115,40 @@ impl Driver<'_> {
         }
     }
 
+    /// Puts the execution back to a task, if it has run, as a retry does.
+    fn put_back(&mut self, task: &str) {
+        let events: Vec<(Event, Timestamp)> = self
+            .history
+            .iter()
+            .map(|(event, at, _)| (event.clone(), *at))
+            .collect();
+        let from = events
+            .iter()
+            .rposition(|(event, _)| event.rebuilt().is_some());
+        let stretch = Stretch {
+            machine: self.machine,
+            events: &events[from.unwrap_or(0)..],
+        };
+        if let Ok(Some(back)) = stretch.put_back(task, None, self.now) {
+            let program = self.machine.program.hash();
+            self.listening = None;
+            self.apply(Event::Retried {
+                order: order(),
+                from: Some(back.task),
+                rebuilt: Box::new(Rebuilt {
+                    before: program,
+                    program,
+                    state: back.state,
+                }),
+            });
+        }
+    }
+
     fn perform(&self, effect: u64) -> EffectResult {
         let secrets = Arc::new(json!({}));
         match request(&self.machine, &self.state, effect, &secrets) {
             Ok(Request::Call { arguments, .. }) => EffectResult::Value(Arc::new(arguments)),
+            Ok(Request::Known { result }) => result,
             Ok(_) => EffectResult::Value(Arc::new(Value::Null)),
             Err(problem) => EffectResult::Problem(problem),
         }
@@ -110,6 +162,10 @@ proptest! {
     fn every_snapshot_with_its_tail_gives_the_final_state(
         choices in prop::collection::vec(any::<u32>(), 1..60),
         cancelled in prop::option::of(0_usize..60),
+        suspended in prop::option::of(0_usize..60),
+        resumed in 0_usize..60,
+        skipped in prop::option::of(0_usize..60),
+        retried in prop::collection::vec((0_usize..60, 0_usize..RETRIED.len()), 0..4),
     ) {
         let program = program(LOOPS);
         let limits = interpreter::Limits { activations_per_event_max: 3, ..Default::default() };
@@ -125,8 +181,23 @@ proptest! {
             Driver { machine, state: State::new(start), now: start, history: Vec::new(), listening: None };
         driver.apply(Event::Started { input: Arc::new(json!({"list": [1, 2, 3]})) });
         for (place, choice) in choices.iter().enumerate() {
+            if suspended == Some(place) {
+                driver.apply(Event::SuspendRequested { order: order() });
+            }
+            if resumed == place {
+                driver.apply(Event::ResumeRequested { order: order() });
+            }
+            if skipped == Some(place)
+                && let Some(task) = driver.state.current_tasks(&program).first()
+            {
+                let output = Arc::new(json!({"list": [4]}));
+                driver.apply(Event::TaskSkipped { order: order(), task: task.clone(), output });
+            }
+            for (_, task) in retried.iter().filter(|(when, _)| *when == place) {
+                driver.put_back(RETRIED[*task]);
+            }
             if cancelled == Some(place) {
-                driver.apply(Event::CancelRequested { reason: None });
+                driver.apply(Event::CancelRequested { order: order() });
             }
             if driver.state.end().is_none() {
                 driver.step(*choice);

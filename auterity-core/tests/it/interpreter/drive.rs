@@ -121,6 +121,7 @@ impl Drive<'_> {
     pub(super) fn perform(&mut self, effect: u64) -> EffectResult {
         let value = match self.request(effect) {
             Err(problem) => return EffectResult::Problem(problem),
+            Ok(Request::Known { result }) => return result,
             Ok(Request::Call {
                 function,
                 arguments,

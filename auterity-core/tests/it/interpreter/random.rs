@@ -347,7 +347,7 @@ proptest! {
         for (place, choice) in choices.iter().enumerate() {
             drive.now += SignedDuration::from_millis(i64::from(choice % 500));
             let event = match cancelled {
-                Some(when) if when == place => Event::CancelRequested { reason: None },
+                Some(when) if when == place => Event::CancelRequested { order: crate::engine::order() },
                 _ => step(&mut drive, *choice),
             };
             drive.records.clear();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use auterity_core::engine::{ExecutionView, Handle};
+use auterity_core::engine::{ExecutionView, Handle, order_of};
 use auterity_core::store::{EventRow, ExecutionRow};
 use auterity_core::{ExecutionId, Scope};
 use poem_openapi::Object;
@@ -30,7 +30,7 @@ pub(in crate::api) struct ExecutionSummary {
     id: String,
     /// What is executed.
     workflow: WorkflowName,
-    /// `pending`, `running`, `waiting`, `completed`, `faulted`, `cancelled`.
+    /// `pending`, `running`, `waiting`, `suspended`, `completed`, `faulted`, `cancelled`.
     status: String,
     /// When it was started.
     started_at: Time,
@@ -49,7 +49,7 @@ pub(super) struct Execution {
     id: String,
     /// What is executed.
     workflow: WorkflowName,
-    /// `pending`, `running`, `waiting`, `completed`, `faulted`, `cancelled`.
+    /// `pending`, `running`, `waiting`, `suspended`, `completed`, `faulted`, `cancelled`.
     status: String,
     /// When it was started.
     started_at: Time,
@@ -91,6 +91,10 @@ pub(super) struct Event {
     at: Time,
     /// What happened.
     kind: String,
+    /// Who asked for it, if somebody did: a user, an execution, or `host`.
+    by: Option<String>,
+    /// Why they asked.
+    reason: Option<String>,
     /// The changes of tasks that followed, in order.
     tasks: Raw,
 }
@@ -152,10 +156,13 @@ impl Execution {
 
 impl Event {
     pub(super) fn of(row: &EventRow) -> Result<Self, Problem> {
+        let order = order_of(row);
         Ok(Self {
             sequence: row.sequence,
             at: Time(row.at),
             kind: row.kind.to_owned(),
+            by: order.as_ref().map(|order| order.by.to_string()),
+            reason: order.and_then(|order| order.reason),
             tasks: Raw::from_text(&row.records)?,
         })
     }

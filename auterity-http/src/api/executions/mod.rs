@@ -3,12 +3,13 @@
 mod control;
 mod documents;
 mod read;
+mod repair;
 mod start;
 
 pub(super) use documents::{ExecutionSummary, duration_ms};
 
 /// The calls, by what they are for.
-pub(super) type Api = (start::Api, read::Api, control::Api);
+pub(super) type Api = (start::Api, read::Api, control::Api, repair::Api);
 
 /// All calls about executions.
-pub(super) const API: Api = (start::Api, read::Api, control::Api);
+pub(super) const API: Api = (start::Api, read::Api, control::Api, repair::Api);

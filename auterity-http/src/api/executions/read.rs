@@ -171,7 +171,7 @@ fn parse_status(text: &str) -> Result<Status, Problem> {
     text.parse().map_err(|_| {
         Problem::parameter(
             "status",
-            "must be pending, running, waiting, completed, faulted or cancelled",
+            "must be pending, running, waiting, suspended, completed, faulted or cancelled",
         )
     })
 }

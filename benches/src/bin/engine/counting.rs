@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription,
+    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
+    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription,
 };
 use auterity_core::{Error, ExecutionId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -134,6 +134,22 @@ impl<S: Store> Store for Counting<S> {
 
     async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
         self.count().inbox_put(messages).await
+    }
+
+    async fn control_put(
+        &self,
+        message: &InboxMessage,
+        suspended: Option<bool>,
+    ) -> Result<bool, Error> {
+        self.count().control_put(message, suspended).await
+    }
+
+    async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error> {
+        self.count().execution_amend(amend).await
+    }
+
+    async fn execution_label(&self, label: &ExecutionLabel) -> Result<(), Error> {
+        self.count().execution_label(label).await
     }
 
     async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error> {

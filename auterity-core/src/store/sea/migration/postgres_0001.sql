@@ -168,6 +168,34 @@ BEGIN
 END
 $$;
 
+-- Executions that somebody stopped for a while. A row of one that has ended meanwhile
+-- means nothing.
+CREATE TABLE suspension (
+    tenant uuid NOT NULL,
+    execution uuid NOT NULL,
+    PRIMARY KEY (tenant, execution)
+);
+
+-- Puts one message of control; marks or unmarks its receiver as suspended.
+CREATE FUNCTION control_put(
+    m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
+    m_payload text[], m_at bigint[], suspended boolean
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM queue WHERE tenant = m_tenant[1] AND execution = m_execution[1] FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF suspended THEN
+        INSERT INTO suspension VALUES (m_tenant[1], m_execution[1]) ON CONFLICT DO NOTHING;
+    ELSIF NOT suspended THEN
+        DELETE FROM suspension WHERE tenant = m_tenant[1] AND execution = m_execution[1];
+    END IF;
+    PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
+    RETURN true;
+END
+$$;
+
 -- Writes one journal batch and gives the entries that were left out: their
 -- execution is not the worker's, or they were recorded before. Letters: s starts,
 -- a appends to executions that are there, j journal, p puts back into the queue,
@@ -413,5 +441,60 @@ BEGIN
     )
     SELECT taken.tenant, taken.execution FROM taken JOIN picked USING (tenant, execution)
     ORDER BY picked.priority DESC, picked.due_at;
+END
+$$;
+
+-- Changes an execution that no worker has, if its last event is the one that the change
+-- builds on; gives what became of it. Letters as in journal_append.
+CREATE FUNCTION execution_amend(
+    a_tenant uuid, a_execution uuid, a_after bigint, a_at bigint,
+    a_namespace text, a_name text, a_version text, a_program bytea, a_input text,
+    n_sequence bigint, n_format integer, n_state text, n_checksum bigint,
+    j_sequence bigint[], j_at bigint[], j_kind text[], j_payload text[], j_records text[],
+    u_effect bigint[], u_filter bigint[], u_type text[], u_key text[], u_condition text[],
+    m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
+    m_payload text[], m_at bigint[]
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    owned_by uuid;
+    queued boolean;
+BEGIN
+    SELECT owner INTO owned_by FROM queue
+    WHERE tenant = a_tenant AND execution = a_execution FOR UPDATE;
+    queued := FOUND;
+    IF owned_by IS NOT NULL THEN
+        RETURN 'owned';
+    END IF;
+    PERFORM 1 FROM execution
+    WHERE id = a_execution AND tenant = a_tenant AND queued = (status = 'active') FOR UPDATE;
+    IF NOT FOUND OR a_after IS DISTINCT FROM
+            (SELECT max(sequence) FROM journal WHERE execution = a_execution) THEN
+        RETURN 'moved';
+    END IF;
+    UPDATE execution SET status = 'active', output = NULL, error = NULL, ended_at = NULL,
+        namespace = a_namespace, name = a_name, version = a_version, program = a_program,
+        input = coalesce(a_input, input)
+    WHERE id = a_execution;
+    INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
+    SELECT a_tenant, a_execution, * FROM unnest(j_sequence, j_at, j_kind, j_payload, j_records);
+    INSERT INTO snapshot (execution, sequence, format, state, checksum)
+    VALUES (a_execution, n_sequence, n_format, n_state, n_checksum)
+    ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
+        format = excluded.format, state = excluded.state, checksum = excluded.checksum;
+    DELETE FROM subscription WHERE execution = a_execution;
+    INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key, condition)
+    SELECT a_tenant, a_execution, * FROM unnest(u_effect, u_filter, u_type, u_key, u_condition);
+    DELETE FROM suspension WHERE tenant = a_tenant AND execution = a_execution;
+    IF queued THEN
+        UPDATE queue SET ready = true, due_at = a_at, waiting_for = NULL
+        WHERE tenant = a_tenant AND execution = a_execution;
+    ELSE
+        INSERT INTO queue (tenant, execution, ready, due_at, priority)
+        VALUES (a_tenant, a_execution, true, a_at, 0);
+    END IF;
+    IF cardinality(m_id) > 0 THEN
+        PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
+    END IF;
+    RETURN 'done';
 END
 $$;

@@ -124,6 +124,14 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_execution ON inbox (execution, consumed);
 
+-- Executions that somebody stopped for a while. A row of one that has ended meanwhile
+-- means nothing.
+CREATE TABLE suspension (
+    tenant BLOB NOT NULL,
+    execution BLOB NOT NULL,
+    PRIMARY KEY (tenant, execution)
+) WITHOUT ROWID;
+
 CREATE TABLE worker (
     name TEXT PRIMARY KEY,
     id BLOB NOT NULL,

@@ -3,6 +3,7 @@
 //! A call is one round trip that commits by itself, so no transaction stays open
 //! when a worker freezes or a future is dropped half way.
 
+mod amend;
 mod columns;
 
 use std::str::FromStr;
@@ -184,6 +185,18 @@ impl Postgres {
         let query = sqlx::query("SELECT inbox_put($1, $2, $3, $4, $5, $6, $7)");
         let query = bind_messages(messages, query);
         query.execute(&self.hot).await.map(|_| ()).map_err(plain)
+    }
+
+    pub(super) async fn control_put(
+        &self,
+        message: &InboxMessage,
+        suspended: Option<bool>,
+    ) -> Result<bool, Error> {
+        let query = sqlx::query("SELECT control_put($1, $2, $3, $4, $5, $6, $7, $8)");
+        let messages = std::slice::from_ref(message);
+        let query = bind_messages(messages, query).bind(suspended);
+        let row = query.fetch_one(&self.hot).await.map_err(plain)?;
+        row.try_get(0).map_err(plain)
     }
 
     /// Writes a batch; gives the executions whose entries were left out.

@@ -1,5 +1,6 @@
 //! SQLite's own way: one connection that writes, and one text per batch.
 
+mod control;
 mod sections;
 
 use std::str::FromStr;
