@@ -14,10 +14,12 @@
 
 mod control;
 mod execution;
+mod externals;
 mod feed;
 mod handle;
 mod journal;
 mod life;
+mod lifecycle;
 mod options;
 mod perform;
 mod programs;
@@ -30,6 +32,7 @@ mod worker;
 pub use control::{Skip, order_of};
 pub use feed::FeedItem;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
+pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};
 pub use repair::{Fork, Migrate, Retry, RetryPlan, Verdict};
 pub use start::{StartRequest, Started};
