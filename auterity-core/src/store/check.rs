@@ -33,6 +33,8 @@ pub(crate) fn definition(row: &DefinitionRow) -> Result<(), Error> {
         .and_then(|()| name("the name", &workflow.name))
         .and_then(|()| name("the version", &workflow.version))
         .and_then(|()| text("the text", &row.text))
+        .and_then(|()| text("the title", row.title.as_deref().unwrap_or_default()))
+        .and_then(|()| text("the summary", row.summary.as_deref().unwrap_or_default()))
         .and_then(|()| match &row.externals {
             Some(externals) => text("what the text takes from elsewhere", externals),
             None => Ok(()),
