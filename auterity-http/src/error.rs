@@ -41,12 +41,14 @@ pub(crate) enum Code {
     RefreshRaced,
     VersionExists,
     AlreadyEnded,
+    PreconditionFailed,
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
     DefinitionInvalid,
     InputInvalid,
     LimitExceeded,
+    Throttled,
     TooManyAttempts,
     Internal,
     Overloaded,
@@ -77,12 +79,14 @@ impl Code {
             Self::RefreshRaced => (409, "refresh_raced", "Session refreshed elsewhere"),
             Self::VersionExists => (409, "version_exists", "Version exists"),
             Self::AlreadyEnded => (409, "already_ended", "Already ended"),
+            Self::PreconditionFailed => (412, "precondition_failed", "Changed meanwhile"),
             Self::PayloadTooLarge => (413, "payload_too_large", "Body too large"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type", "Unsupported media type"),
             Self::ValidationFailed => (422, "validation_failed", "Invalid input"),
             Self::DefinitionInvalid => (422, "definition_invalid", "Unprocessable definition"),
             Self::InputInvalid => (422, "input_invalid", "Input does not fit the workflow"),
             Self::LimitExceeded => (422, "limit_exceeded", "Limit exceeded"),
+            Self::Throttled => (429, "throttled", "Too many at a time"),
             Self::TooManyAttempts => (429, "too_many_attempts", "Too many attempts"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Overloaded => (503, "overloaded", "Overloaded"),
@@ -109,6 +113,8 @@ impl Code {
             Kind::Invalid if error.violations().is_empty() => Self::ValidationFailed,
             Kind::Invalid => Self::InputInvalid,
             Kind::Limit => Self::LimitExceeded,
+            Kind::Throttled => Self::Throttled,
+            Kind::Overloaded => Self::Overloaded,
             Kind::Fenced | Kind::Unavailable | Kind::Stopping => Self::Unavailable,
             _ => Self::Internal,
         }
@@ -269,6 +275,16 @@ impl Problem {
         self.inner.code
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.inner.detail
+    }
+
+    /// Gives the whole seconds after which to try again, where they are known.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        let wait = self.inner.retry_after?;
+        Some(wait.as_secs() + u64::from(wait.subsec_nanos() != 0))
+    }
+
     /// Takes over whatever the framework says went wrong.
     pub(crate) fn from_framework(error: poem::Error) -> Self {
         let error = match error.downcast::<Self>() {
@@ -333,8 +349,7 @@ impl Problem {
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
             .body(bytes);
-        if let Some(wait) = self.inner.retry_after {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() != 0);
+        if let Some(seconds) = self.retry_after_s() {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -415,10 +430,11 @@ impl From<auterity_core::Error> for Problem {
             .iter()
             .map(|found| Pointed::new(format!("/input{}", found.pointer), found.message.clone()))
             .collect();
-        let problem = match code {
+        let mut problem = match code {
             Code::NotFound => Self::not_found(),
             _ => Self::new(code, error.message()).with_errors(errors),
         };
+        problem.inner.retry_after = error.retry_after();
         problem.with_source(error)
     }
 }
@@ -502,7 +518,7 @@ mod tests {
 
     use super::Code;
 
-    const ALL: [Code; 30] = [
+    const ALL: [Code; 32] = [
         Code::BadRequest,
         Code::InvalidHost,
         Code::InvalidParameter,
@@ -522,12 +538,14 @@ mod tests {
         Code::RefreshRaced,
         Code::VersionExists,
         Code::AlreadyEnded,
+        Code::PreconditionFailed,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
         Code::ValidationFailed,
         Code::DefinitionInvalid,
         Code::InputInvalid,
         Code::LimitExceeded,
+        Code::Throttled,
         Code::TooManyAttempts,
         Code::Internal,
         Code::Overloaded,

@@ -169,6 +169,38 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonBody<T> {
     }
 }
 
+/// A JSON body with many items, for which a larger limit holds.
+#[derive(Debug)]
+pub(crate) struct BatchBody<T>(pub(crate) T);
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for BatchBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(request_meta(&[(JSON, T::schema_ref())], true))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<Self::ParamType>,
+    ) -> poem::Result<Self> {
+        let given = media_type(request.headers());
+        if !given.as_deref().is_some_and(is_json) {
+            return Err(wrong_media_type(given.as_deref(), JSON).into());
+        }
+        let most = crate::edge::context(request)?.options().batch_bytes_max;
+        Ok(Self(parse(&read_within(request, body, most).await?)?))
+    }
+}
+
 /// A JSON body that may be left out.
 #[derive(Debug)]
 pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
@@ -205,11 +237,26 @@ impl<'a, T: Type + DeserializeOwned + Default> ApiExtractor<'a> for OptionalJson
 }
 
 async fn read_json(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
-    let context = crate::edge::context(request)?;
-    let options = context.options();
+    let most = crate::edge::context(request)?.options().body_bytes_max;
+    read_within(request, body, most).await
+}
+
+async fn read_within(
+    request: &Request,
+    body: &mut RequestBody,
+    most: usize,
+) -> Result<Bytes, Problem> {
+    let within = crate::edge::context(request)?.options().body_timeout();
     check_encoding(request.headers())?;
-    check_length(request.headers(), options.body_bytes_max)?;
-    read(body, options.body_bytes_max, options.body_timeout()).await
+    check_length(request.headers(), most)?;
+    read(body, most, within).await
+}
+
+/// Turns a document of the API into one of a crate below, or back: both have the same
+/// form. Says where a value does not do.
+pub(crate) fn fit<T: DeserializeOwned>(document: &impl Serialize) -> Result<T, Problem> {
+    let bytes = serde_json::to_vec(document).map_err(Problem::internal)?;
+    parse(&bytes)
 }
 
 fn request_meta(content: &[(&'static str, MetaSchemaRef)], required: bool) -> MetaRequest {

@@ -28,6 +28,10 @@ pub(super) struct Active {
     inbox: mpsc::UnboundedReceiver<InboxMessage>,
     waiting: Vec<InboxMessage>,
     seen: HashSet<InboxId>,
+    /// What it begins with, if it was claimed before it began.
+    first: Option<Event>,
+    /// Whether its end makes room at a gate.
+    gated: bool,
     /// Nothing happened for a while: time to leave memory.
     lingering: bool,
     pub(super) performing: JoinSet<Performed>,
@@ -56,6 +60,8 @@ impl Active {
             inbox,
             waiting: Vec::new(),
             seen: HashSet::new(),
+            first: None,
+            gated: false,
             lingering: false,
             performing: JoinSet::new(),
             handles: HashMap::new(),
@@ -66,6 +72,13 @@ impl Active {
     /// Takes messages that were waiting when the execution was loaded.
     pub(super) fn with_inbox(mut self, messages: Vec<InboxMessage>) -> Self {
         self.waiting = messages;
+        self
+    }
+
+    /// Says how it was claimed: what it begins with, if it has not begun, and whether
+    /// others wait for its end.
+    pub(super) fn claimed(mut self, first: Option<Event>, gated: bool) -> Self {
+        (self.first, self.gated) = (first, gated);
         self
     }
 
@@ -87,7 +100,7 @@ impl Active {
         // A message may have come between the last look and the leaving. After an end
         // there is nothing to look for, unless others wait for the room.
         let ended = self.progress.state.end().is_some();
-        if !ended || self.core.behind.load(Ordering::Relaxed) {
+        if !ended || self.gated || self.core.behind.load(Ordering::Relaxed) {
             self.core.wake.notify_one();
         }
     }
@@ -118,7 +131,9 @@ impl Active {
         let mut events = Vec::new();
         let idle = self.performing.is_empty();
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
-        if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
+        if let Some(first) = self.first.take() {
+            events.push(first);
+        } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
         } else if self.waiting.is_empty() {
             let due = self.progress.state.next_due();

@@ -10,15 +10,15 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::feed::{FeedItem, Growth};
 use super::life::Core;
-use super::progress::{Progress, to_json};
+use super::progress::Progress;
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
-    ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page,
+    ExecutionQuery, ExecutionRow, Page, Queued, Status,
 };
-use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
+use crate::{Error, ErrorKind, ExecutionId, Scope};
 
 /// Events that one page of history holds at most.
 const EVENTS_MAX: u32 = 1_000;
@@ -29,7 +29,7 @@ const ENDED: &str = "execution.ended";
 /// The way into a running engine. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     works: bool,
 }
 
@@ -65,6 +65,8 @@ pub struct ExecutionView {
     pub row: ExecutionRow,
     /// The JSON pointers of the tasks at work; empty once it has ended.
     pub current_tasks: Vec<String>,
+    /// What keeps it, while it is pending.
+    pub queued: Option<Queued>,
 }
 
 impl Handle {
@@ -199,7 +201,9 @@ impl Handle {
     /// # Errors
     /// Kind [`NotFound`](ErrorKind::NotFound) without such a workflow,
     /// [`Invalid`](ErrorKind::Invalid) with [violations](Error::violations) when the
-    /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large.
+    /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large,
+    /// [`Throttled`](ErrorKind::Throttled) or [`Overloaded`](ErrorKind::Overloaded) when
+    /// it is refused for now, with the [time](Error::retry_after) after which to try again.
     ///
     /// # Cancel safety
     /// A dropped future may leave the execution started; use an idempotency key.
@@ -285,7 +289,15 @@ impl Handle {
             let progress = Progress::recover(&self.core, &loaded, Arc::clone(&program))?;
             current_tasks = progress.state.current_tasks(&program);
         }
-        Ok(Some(ExecutionView { row, current_tasks }))
+        let queued = match row.status {
+            Status::Pending => store.queue_place(scope, id).await?,
+            _ => None,
+        };
+        Ok(Some(ExecutionView {
+            row,
+            current_tasks,
+            queued,
+        }))
     }
 
     /// Lists executions, newest first, without input, output and error.
@@ -454,19 +466,7 @@ impl Handle {
             let message = format!("the execution has ended already: it is {}", row.status);
             return Err(Error::new(ErrorKind::Conflict, message));
         }
-        let message = InboxMessage {
-            id: InboxId::derived(id, "cancel"),
-            tenant: scope.tenant(),
-            execution: id,
-            kind: MessageKind::Cancel,
-            effect: None,
-            payload: to_json(&reason.map_or(Value::Null, Value::from))?,
-            at: self.core.now(),
-        };
-        let messages = [message];
-        self.core.ports.store.inbox_put(&messages).await?;
-        self.core.announce(&messages).await;
-        Ok(())
+        self.core.ask_end(scope, id, reason).await
     }
 
     /// Brings a `CloudEvent` in structured form to the executions that listen for it;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -12,9 +13,16 @@ use super::feed::Feed;
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
+use super::progress::to_json;
 use crate::routines::Routines;
-use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next};
-use crate::{Actor, ExecutionId, Scope, TenantId};
+use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, MessageKind, Next};
+use crate::{Actor, Error, ExecutionId, InboxId, Scope, TenantId};
+
+/// Executions of a tenant with which it counts as small.
+const FEW: usize = 16;
+
+/// The part of the permits that is left for what is claimed: one in so many.
+const SPARE_PART: usize = 4;
 
 /// What all parts of a running engine share.
 #[derive(Debug)]
@@ -30,6 +38,8 @@ pub(super) struct Core {
     pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
     pub(super) unfenced: Journal,
+    /// Bounds the starts from outside that are under way.
+    pub(super) starting: Semaphore,
     life: RwLock<Option<Arc<Life>>>,
 }
 
@@ -43,6 +53,7 @@ pub(super) struct Life {
     /// Fires when the engine stops: effects under way may end, none begins.
     pub(super) draining: CancellationToken,
     permits: Arc<Semaphore>,
+    in_flight_max: usize,
     active: Mutex<HashMap<ExecutionId, Inbox>>,
 }
 
@@ -56,6 +67,7 @@ impl Core {
         unfenced: Journal,
         routines: Routines,
     ) -> Self {
+        let starting = Semaphore::new(options.starts_max);
         let programs = Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
         Self {
             options,
@@ -66,6 +78,7 @@ impl Core {
             wake: Notify::new(),
             behind: AtomicBool::new(false),
             unfenced,
+            starting,
             life: RwLock::new(None),
         }
     }
@@ -103,6 +116,28 @@ impl Core {
         }
     }
 
+    /// Asks for an execution's end.
+    pub(super) async fn ask_end(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        reason: Option<String>,
+    ) -> Result<(), Error> {
+        let message = InboxMessage {
+            id: InboxId::derived(id, "cancel"),
+            tenant: scope.tenant(),
+            execution: id,
+            kind: MessageKind::Cancel,
+            effect: None,
+            payload: to_json(&reason.map_or(Value::Null, Value::from))?,
+            at: self.now(),
+        };
+        let messages = [message];
+        self.ports.store.inbox_put(&messages).await?;
+        self.announce(&messages).await;
+        Ok(())
+    }
+
     /// Spreads the word about a start, a parking or an end.
     pub(super) fn changed(&self, tenant: TenantId, row: impl FnOnce() -> ExecutionRow) {
         if self.feed.is_read() {
@@ -125,6 +160,7 @@ impl Life {
             lost,
             draining,
             permits: Arc::new(Semaphore::new(in_flight_max)),
+            in_flight_max,
             active: Mutex::default(),
         }
     }
@@ -148,6 +184,18 @@ impl Life {
             return None;
         }
         Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// Tells whether a tenant may take a permit although others wait for room: it has
+    /// few executions at work here, and enough permits are left for what is claimed.
+    pub(super) fn is_small(&self, tenant: TenantId) -> bool {
+        let spare = self.in_flight_max / SPARE_PART;
+        if self.free() <= spare {
+            return false;
+        }
+        let active = self.lock();
+        let own = active.values().filter(|(owner, _)| *owner == tenant);
+        own.take(FEW).count() < FEW
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -12,8 +12,10 @@
 //! Every event is committed before anything that follows from it is done. What was
 //! under way at a crash is done again with the same key.
 
+mod admission;
 mod execution;
 mod feed;
+mod flow;
 mod handle;
 mod journal;
 mod life;
@@ -25,7 +27,12 @@ mod publish;
 mod start;
 mod worker;
 
+pub use admission::{
+    Admission, Admitted, Asked, ConcurrencyLimit, Debounce, Keep, Limits, RateLimit, Singleton,
+    TenantSettings, Unlimited, WorkflowSettings,
+};
 pub use feed::FeedItem;
+pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use options::{Options, Ports, Secrets};
 pub use start::{StartRequest, Started};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::store::{DefinitionRow, Entry, MessageKind, Next, Subscription};
+use crate::store::{DefinitionRow, Entry, GATES_MAX, MessageKind, Next, Subscription};
 use crate::{Error, ErrorKind};
 
 /// Bytes of one JSON text: payload, state, input, output.
@@ -76,6 +76,7 @@ fn check_entry(fenced: bool, entry: &Entry) -> Result<(), String> {
         return Err("only a worker with a lease appends to an execution".to_owned());
     }
     check_start(entry)?;
+    check_gates(entry)?;
     check_events(entry)?;
     if let Some(snapshot) = &entry.snapshot {
         number("the snapshot's sequence number", snapshot.sequence)?;
@@ -126,6 +127,22 @@ fn check_start(entry: &Entry) -> Result<(), String> {
     }
     let effect = start.parent.and_then(|parent| parent.effect);
     number("an effect's number", effect.unwrap_or(0))
+}
+
+fn check_gates(entry: &Entry) -> Result<(), String> {
+    let gates = entry.start.iter().flat_map(|start| &start.gates);
+    let count = gates.clone().count();
+    if count != 0 && (entry.next != Next::Queued || !entry.events.is_empty()) {
+        return Err("only a start that queues without an event has gates".to_owned());
+    }
+    if GATES_MAX < count {
+        return Err(format!("an execution passes at most {GATES_MAX} gates"));
+    }
+    for gate in gates {
+        name("the name of a rule", &gate.rule)?;
+        name("the value of a gate", &gate.value)?;
+    }
+    Ok(())
 }
 
 fn check_events(entry: &Entry) -> Result<(), String> {

@@ -7,6 +7,7 @@ mod health;
 mod methods;
 mod openapi;
 mod parameters;
+mod settings;
 mod stream;
 mod workflows;
 
@@ -41,6 +42,7 @@ enum Tag {
 type Resources = (
     auth::Api,
     workflows::Api,
+    settings::Api,
     executions::Api,
     events::Api,
     stream::Api,
@@ -50,6 +52,7 @@ fn resources() -> OpenApiService<Resources, ()> {
     let all = (
         auth::Api,
         workflows::Api,
+        settings::Api,
         executions::API,
         events::Api,
         stream::Api,

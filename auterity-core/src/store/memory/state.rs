@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::flow::Flow;
+use crate::store::fair::FairQueue;
 use crate::store::{
-    Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow, Fence, InboxMessage,
-    Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
+    AHEAD_MAX, Beat, Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow,
+    Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Queued, Snapshot, Start, Status,
+    Subscription, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -28,9 +31,10 @@ pub(super) struct State {
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
-    ready: BTreeSet<(Reverse<i32>, Timestamp, ExecutionId)>,
+    ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,
     timers: BTreeSet<(Timestamp, ExecutionId)>,
     owned: BTreeMap<WorkerId, BTreeSet<ExecutionId>>,
+    pub(super) flow: Flow,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,8 @@ enum Place {
     Ready {
         due: Timestamp,
     },
+    /// Before its gates.
+    Held,
     Owned {
         worker: WorkerId,
         due: Timestamp,
@@ -98,11 +104,7 @@ impl State {
         }
     }
 
-    pub(super) fn beat(
-        &mut self,
-        fence: &Fence,
-        request: ClaimRequest,
-    ) -> Result<Vec<Claim>, Error> {
+    pub(super) fn beat(&mut self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         let ClaimRequest { now, lease, limit } = request;
         self.check_fence(fence)?;
         if let Some(worker) = self.workers.get_mut(&fence.name) {
@@ -120,8 +122,15 @@ impl State {
         for id in dead {
             self.free(id);
         }
+        let (through, look_at) = self.flow.look(now);
+        for id in through {
+            if let Some(due) = self.executions.get(&id).map(|one| one.start.at) {
+                self.place(id, Place::Ready { due });
+            }
+        }
         self.fire(now);
-        Ok(self.claim(fence.worker, limit))
+        let claims = self.claim(fence.worker, limit);
+        Ok(Beat { claims, look_at })
     }
 
     pub(super) fn release(&mut self, fence: &Fence) {
@@ -177,6 +186,11 @@ impl State {
             program: execution.start.program,
             parent: execution.start.parent,
             started_at: execution.start.at,
+            gated: !execution.start.gates.is_empty(),
+            input: execution
+                .journal
+                .is_empty()
+                .then(|| Arc::clone(&execution.start.input)),
             tail: tail.filter(|row| after < row.sequence).cloned().collect(),
             snapshot,
             inbox: execution.waiting(),
@@ -201,9 +215,18 @@ impl State {
             return;
         }
         execution.inbox.push(message.clone());
-        if let Place::Parked { due, .. } = execution.place {
-            let due = due.map_or(message.at, |due| due.min(message.at));
-            self.place(id, Place::Ready { due });
+        let started_at = execution.start.at;
+        match execution.place {
+            Place::Parked { due, .. } => {
+                let due = due.map_or(message.at, |due| due.min(message.at));
+                self.place(id, Place::Ready { due });
+            }
+            // Of what is held, only its end is not held up.
+            Place::Held if message.kind == MessageKind::Cancel => {
+                self.flow.withdraw(id);
+                self.place(id, Place::Ready { due: started_at });
+            }
+            Place::Held | Place::Ready { .. } | Place::Owned { .. } | Place::Gone => {}
         }
     }
 
@@ -294,7 +317,7 @@ impl State {
         };
         let owner = match execution.place {
             Place::Owned { worker, .. } => Some(worker),
-            Place::Ready { .. } | Place::Parked { .. } => None,
+            Place::Ready { .. } | Place::Held | Place::Parked { .. } => None,
             Place::Gone => return false,
         };
         let last = execution.journal.last().map_or(0, |row| row.sequence);
@@ -306,24 +329,30 @@ impl State {
         let Some(execution) = self.executions.get_mut(&id) else {
             return;
         };
-        let priority = Reverse(execution.start.priority);
+        let (tenant, priority) = (execution.tenant, Reverse(execution.start.priority));
         match &execution.place {
-            Place::Ready { due } => drop(self.ready.remove(&(priority, *due, id))),
+            Place::Ready { due } => self.ready.remove(tenant, &(priority, *due, id)),
             Place::Parked { due: Some(due), .. } => drop(self.timers.remove(&(*due, id))),
             Place::Owned { worker, .. } => {
                 if let Some(owned) = self.owned.get_mut(worker) {
                     owned.remove(&id);
                 }
             }
-            Place::Parked { due: None, .. } | Place::Gone => {}
+            Place::Held | Place::Parked { due: None, .. } | Place::Gone => {}
         }
         match &place {
-            Place::Ready { due } => drop(self.ready.insert((priority, *due, id))),
+            Place::Held => {
+                let start = &execution.start;
+                self.flow
+                    .join((tenant, id), &start.gates, start.priority, start.at);
+            }
+            Place::Gone => self.flow.leave(id),
+            Place::Ready { due } => self.ready.push(tenant, (priority, *due, id)),
             Place::Parked { due: Some(due), .. } => drop(self.timers.insert((*due, id))),
             Place::Owned { worker, .. } => {
                 self.owned.entry(*worker).or_default().insert(id);
             }
-            Place::Parked { due: None, .. } | Place::Gone => {}
+            Place::Parked { due: None, .. } => {}
         }
         execution.place = place;
     }
@@ -348,16 +377,50 @@ impl State {
         }
     }
 
+    /// Sets the weight of a tenant from now on.
+    pub(super) fn weigh(&mut self, tenant: TenantId, weight: u32) {
+        self.ready.weigh(tenant, weight);
+    }
+
+    /// Says what a pending execution waits for.
+    pub(super) fn queued(&self, tenant: TenantId, id: ExecutionId) -> Option<Queued> {
+        let execution = self
+            .executions
+            .get(&id)
+            .filter(|one| one.tenant == tenant)?;
+        let Place::Ready { due } = execution.place else {
+            let held = matches!(execution.place, Place::Held);
+            return self.flow.place(id).filter(|_| held);
+        };
+        let key = (Reverse(execution.start.priority), due, id);
+        let ahead = self.ready.ahead(tenant, &key);
+        Some(Queued {
+            rule: None,
+            value: String::new(),
+            ahead: u32::try_from(ahead).unwrap_or(AHEAD_MAX).min(AHEAD_MAX),
+            concurrency: None,
+            in_use: 0,
+            not_before: None,
+        })
+    }
+
+    /// Counts what waits in the queue.
+    pub(super) fn queue_length(&self, tenant: TenantId, prefix: Option<&str>) -> usize {
+        match prefix {
+            Some(prefix) => self.flow.length(tenant, prefix),
+            None => self.flow.length(tenant, "") + self.ready.length(tenant),
+        }
+    }
+
     fn claim(&mut self, worker: WorkerId, limit: u32) -> Vec<Claim> {
         let mut claims = Vec::new();
-        while claims.len() < limit as usize
-            && let Some((_, due, id)) = self.ready.first().copied()
-            && let Some(execution) = self.executions.get(&id)
-        {
-            claims.push(Claim {
-                tenant: execution.tenant,
-                execution: id,
-            });
+        for (_, due, id) in self.ready.claim(limit as usize) {
+            if let Some(execution) = self.executions.get(&id) {
+                claims.push(Claim {
+                    tenant: execution.tenant,
+                    execution: id,
+                });
+            }
             self.place(id, Place::Owned { worker, due });
         }
         claims
@@ -392,7 +455,7 @@ impl Execution {
             (Some(ended), _) => ended.status,
             (None, Place::Owned { .. }) => Status::Running,
             (None, Place::Parked { .. }) => Status::Waiting,
-            (None, Place::Ready { .. } | Place::Gone) => Status::Pending,
+            (None, Place::Ready { .. } | Place::Held | Place::Gone) => Status::Pending,
         }
     }
 
@@ -406,7 +469,10 @@ impl Execution {
         let before = match &self.place {
             Place::Ready { due } | Place::Owned { due, .. } => Some(*due),
             Place::Parked { due, .. } => *due,
-            Place::Gone => None,
+            Place::Gone if !self.start.gates.is_empty() && entry.next == Next::Queued => {
+                return Place::Held;
+            }
+            Place::Held | Place::Gone => None,
         };
         let due = before.unwrap_or(self.start.at);
         match (&entry.next, worker) {

@@ -8,7 +8,7 @@ use sea_orm::{QueryResult, Value};
 use super::SeaStore;
 use super::rows::{
     effect, event, execution, execution_row, get, hash, message, micros, number, snapshot,
-    subscription, tenant, time, workflow,
+    subscription, tenant, text_or_none, time, workflow,
 };
 use crate::definition::WorkflowRef;
 use crate::store::{
@@ -23,8 +23,8 @@ const IDS_MAX: usize = 500;
 /// Columns without payloads. Where an active execution stands is in its queue row.
 const LIGHT: &str = "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
     e.started_at, e.ended_at, e.parent, e.attributes,
-    CASE WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready THEN 'pending' ELSE 'waiting' END
-        AS state,
+    CASE WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready OR q.held THEN 'pending'
+        ELSE 'waiting' END AS state,
     CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
 
 const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
@@ -159,7 +159,9 @@ impl SeaStore {
     pub(super) async fn load_executions(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
         let heads = format!(
             "SELECT e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.parent,
-                e.parent_effect, e.started_at
+                e.parent_effect, e.started_at, q.gates IS NOT NULL AS gated,
+                CASE WHEN NOT EXISTS (SELECT 1 FROM journal j WHERE j.execution = e.id)
+                    THEN e.input END AS input
              FROM execution e {QUEUED} WHERE e.id IN (#)"
         );
         let mut found: HashMap<ExecutionId, Loaded> = HashMap::new();
@@ -253,6 +255,8 @@ fn head(row: &QueryResult) -> Result<Loaded, Error> {
             None => None,
         },
         started_at: time(row, "started_at")?,
+        gated: get(row, "gated")?,
+        input: text_or_none(row, "input")?,
         snapshot: None,
         tail: Vec::new(),
         inbox: Vec::new(),
@@ -300,8 +304,10 @@ impl Filter {
         match query.status {
             Some(status) if status.is_ended() => filter.and("e.status = ", status.as_str().into()),
             Some(Status::Running) => filter.text.push_str(" AND q.owner IS NOT NULL"),
-            Some(Status::Pending) => filter.text.push_str(" AND q.ready"),
-            Some(_) => filter.text.push_str(" AND NOT q.ready AND q.owner IS NULL"),
+            Some(Status::Pending) => filter.text.push_str(" AND (q.ready OR q.held)"),
+            Some(_) => filter
+                .text
+                .push_str(" AND NOT q.ready AND NOT q.held AND q.owner IS NULL"),
             None => {}
         }
         filter

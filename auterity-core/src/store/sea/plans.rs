@@ -12,8 +12,8 @@ use super::{SeaOptions, SeaStore};
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    DefinitionRow, Entry, EventRow, ExecutionQuery, InboxMessage, MessageKind, Next, Snapshot,
-    Start, Status, Store as _, Subscription,
+    ClaimRequest, DefinitionRow, Entry, EventRow, ExecutionQuery, FlowPut, Gate, InboxMessage,
+    MessageKind, Next, Outcome, Rule, Snapshot, Start, Status, Store as _, Subscription,
 };
 use crate::{Actor, ExecutionId, InboxId, Scope, TenantId, WorkerId};
 
@@ -60,6 +60,7 @@ fn start(number: u128) -> Entry {
             idempotency_key: Some(format!("key-{number}")),
             attributes: [("number".to_owned(), number.to_string())].into(),
             priority: i32::try_from(number % 3).unwrap_or(0),
+            gates: Vec::new(),
             at: at(number),
         }),
         events: (1..=5).map(event).collect(),
@@ -129,6 +130,64 @@ async fn fill(store: &SeaStore) {
     }
 }
 
+/// Puts executions before gates of many rules.
+async fn hold(store: &SeaStore) {
+    for number in 0..300 {
+        let prefix = format!("flow/{number}/");
+        let put = FlowPut {
+            workflow: Some(("test".to_owned(), format!("flow-{number}"))),
+            expected: None,
+            weight: 1,
+            body: "{}".into(),
+            // As many as it takes for an index to be worth it.
+            rules: (0..10)
+                .map(|place| Rule {
+                    name: match place {
+                        0 => format!("{prefix}concurrency"),
+                        _ => format!("{prefix}throttle/{place}"),
+                    },
+                    concurrency: Some(0),
+                    pace: None,
+                })
+                .collect(),
+            prefix,
+            at: at(0),
+        };
+        let scope = Scope::new(tenant(number), Actor::Host);
+        store.flow_put(&scope, put).await.expect("it puts");
+    }
+    let held = |number: u128| {
+        let mut entry = start(1_000_000 + number);
+        (entry.events, entry.messages, entry.subscribe) = Default::default();
+        (entry.snapshot, entry.next) = (None, Next::Queued);
+        if let Some(start) = &mut entry.start {
+            start.gates = vec![Gate {
+                rule: format!("flow/{}/concurrency", number % 300),
+                value: String::new(),
+                not_before: None,
+                since: None,
+            }];
+        }
+        entry
+    };
+    for some in 0..8 {
+        let entries: Vec<Entry> = (some * 500..(some + 1) * 500).map(held).collect();
+        let appended = store.journal_append(None, &entries).await;
+        let all = appended.expect("it appends");
+        assert!(all.iter().all(|one| *one == Outcome::Recorded), "{all:?}");
+    }
+    let id = WorkerId::from_uuid(Uuid::from_u128(2));
+    let lease = SignedDuration::from_hours(1);
+    let fence = store.worker_register("gates", id, at(0), lease).await;
+    let fence = fence.expect("it registers");
+    let request = ClaimRequest {
+        now: at(0),
+        lease,
+        limit: 0,
+    };
+    store.worker_beat(&fence, request).await.expect("it beats");
+}
+
 /// Executes every read that the engine does again and again.
 async fn read(store: &SeaStore) {
     let number = 7;
@@ -152,6 +211,24 @@ async fn read(store: &SeaStore) {
     let recent = [workflow(7), workflow(17)];
     let recent = store.execution_recent(&scope, &recent, 5).await;
     assert_eq!(10, recent.expect("it lists").len());
+    let settings = store.flow_fetch(&scope, Some(("test", "flow-7"))).await;
+    assert!(settings.expect("it fetches").is_some());
+    let gate = ("flow/7/concurrency", "");
+    let there = store.gate_list(&scope, gate, 100).await.expect("it lists");
+    let place = store.queue_place(&scope, there[1].execution).await;
+    assert_eq!(Some(1), place.expect("it finds").map(|place| place.ahead));
+    let length = store.queue_length(&scope, Some("flow/7/"), 1_000).await;
+    assert_eq!(there.len(), length.expect("it counts") as usize);
+    let even = Scope::new(tenant(8), Actor::Host);
+    let place = store.queue_place(&even, execution(8)).await;
+    assert!(place.expect("it finds").is_some());
+    assert_eq!(
+        50,
+        store
+            .queue_length(&even, None, 50)
+            .await
+            .expect("it counts")
+    );
     let all = ExecutionQuery {
         limit: 20,
         ..ExecutionQuery::default()
@@ -213,6 +290,7 @@ async fn sqlite_reads_no_whole_table() {
     let store = SeaStore::open(&url, SeaOptions::default()).await;
     let store = store.expect("it opens");
     fill(&store).await;
+    hold(&store).await;
     read(&store).await;
     for (text, plan) in explain(&store, "EXPLAIN QUERY PLAN").await {
         let tables = [
@@ -222,8 +300,20 @@ async fn sqlite_reads_no_whole_table() {
             "attribute",
             "inbox",
             "snapshot",
+            "flow_setting",
+            "place",
         ];
-        let aliases = ["e", "q", "j", "a0", "definition", "subscription"];
+        let aliases = [
+            "e",
+            "q",
+            "j",
+            "a0",
+            "definition",
+            "subscription",
+            "p",
+            "g",
+            "r",
+        ];
         for table in tables.iter().chain(&aliases) {
             let whole = plan.lines().any(|line| line == format!("SCAN {table}"));
             assert!(!whole, "{text}\n{plan}");
@@ -251,6 +341,7 @@ async fn postgres_reads_no_whole_table() {
     };
     let store = SeaStore::open(&url, options).await.expect("it opens");
     fill(&store).await;
+    hold(&store).await;
     let connect: PgConnectOptions = url.parse().expect("a URL");
     let beside = connect
         .options([("search_path", schema.as_str())])

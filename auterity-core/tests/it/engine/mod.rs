@@ -2,6 +2,7 @@
 
 mod control;
 mod fixture;
+mod flow;
 mod messages;
 mod replay;
 mod samples;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auterity_core::engine::{ExecutionView, Handle};
-use auterity_core::store::{EventRow, ExecutionRow};
+use auterity_core::store::{self, EventRow, ExecutionRow};
 use auterity_core::{ExecutionId, Scope};
 use poem_openapi::Object;
 use serde::Serialize;
@@ -59,6 +59,8 @@ pub(super) struct Execution {
     duration_ms: Option<i64>,
     /// What it waits for, when it does.
     waiting_for: Option<String>,
+    /// What keeps it from beginning or going on, while it is pending.
+    queued: Option<Queued>,
     /// The raw input.
     input: Raw,
     /// The output, once completed.
@@ -71,6 +73,23 @@ pub(super) struct Execution {
     attributes: BTreeMap<String, String>,
     /// The execution that started this one.
     parent: Option<String>,
+}
+
+/// What keeps a pending execution.
+#[derive(Debug, Serialize, Object)]
+struct Queued {
+    /// The limit that holds it; null: it waits for its tenant's turn and a worker.
+    limit: Option<String>,
+    /// The value of the limit's key.
+    key: Option<String>,
+    /// How many come before it there, counted up to 10,000.
+    ahead: u32,
+    /// How many executions the limit allows at work.
+    max: Option<u32>,
+    /// How many are at work under it.
+    in_use: Option<u32>,
+    /// When it may go on at the earliest, as far as time alone says.
+    not_before: Option<Time>,
 }
 
 /// A page of executions.
@@ -121,7 +140,12 @@ impl Execution {
     }
 
     fn of(view: ExecutionView) -> Result<Self, Problem> {
-        let ExecutionView { row, current_tasks } = view;
+        let ExecutionView {
+            row,
+            current_tasks,
+            queued,
+        } = view;
+        let queued = queued.map(Queued::of);
         let ExecutionSummary {
             id,
             workflow,
@@ -139,7 +163,8 @@ impl Execution {
             started_at,
             ended_at,
             duration_ms,
-            waiting_for,
+            waiting_for: waiting_for.or_else(|| queued.as_ref().map(Queued::words)),
+            queued,
             input: Raw::from_text(row.input.as_deref().unwrap_or("null"))?,
             output: raw(&row.output)?,
             error: raw(&row.error)?,
@@ -147,6 +172,28 @@ impl Execution {
             attributes: row.attributes,
             parent: row.parent.map(|parent| parent.to_string()),
         })
+    }
+}
+
+impl Queued {
+    fn of(queued: store::Queued) -> Self {
+        let limited = queued.rule.is_some();
+        Self {
+            limit: queued.rule,
+            key: Some(queued.value).filter(|value| !value.is_empty()),
+            ahead: queued.ahead,
+            max: queued.concurrency,
+            in_use: limited.then_some(queued.in_use),
+            not_before: queued.not_before.map(Time),
+        }
+    }
+
+    /// The same in a few words for people.
+    fn words(&self) -> String {
+        match &self.limit {
+            Some(limit) => format!("the limit {limit}, {} before it", self.ahead),
+            None => format!("a worker, {} of its tenant before it", self.ahead),
+        }
     }
 }
 

@@ -61,21 +61,24 @@ CREATE TABLE attribute (
 );
 
 -- Only executions that have not ended: narrow and hot. A row has an owner, or is
--- ready to be claimed, or is parked.
+-- ready to be claimed, or is held at a gate before it has begun, or is parked.
 CREATE TABLE queue (
     tenant uuid NOT NULL,
     execution uuid NOT NULL,
     owner uuid,
     ready boolean NOT NULL,
+    held boolean NOT NULL DEFAULT false,
     due_at bigint,
     priority integer NOT NULL,
     waiting_for text,
+    -- What it has to pass, as a JSON list; absent for most.
+    gates text,
     PRIMARY KEY (tenant, execution)
 ) WITH (fillfactor = 70);
-CREATE INDEX queue_ready ON queue (priority DESC, due_at) WHERE ready;
+CREATE INDEX queue_ready ON queue (tenant, priority DESC, due_at) WHERE ready;
 -- Apart from the ready ones, so that a claim never walks over timers of the future.
 CREATE INDEX queue_timer ON queue (due_at)
-    WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
+    WHERE NOT ready AND NOT held AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE journal (
@@ -145,6 +148,8 @@ CREATE FUNCTION inbox_put(
     m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
     m_payload text[], m_at bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    filled uuid[];
 BEGIN
     PERFORM 1 FROM queue q
     WHERE (q.tenant, q.execution) IN (SELECT * FROM unnest(m_tenant, m_execution))
@@ -157,14 +162,20 @@ BEGIN
         JOIN queue q ON q.tenant = m.tenant AND q.execution = m.execution
         ORDER BY m.place
         ON CONFLICT (id) DO NOTHING
-        RETURNING tenant, execution, at
+        RETURNING tenant, execution, at, kind
     ), woken AS (
-        SELECT tenant, execution, min(at) AS at FROM added GROUP BY tenant, execution
+        SELECT tenant, execution, min(at) AS at, bool_or(kind = 'cancel') AS ends
+        FROM added GROUP BY tenant, execution
+    ), readied AS (
+        -- Of what is held, only its end is not held up.
+        UPDATE queue q SET ready = true, held = false, due_at = least(q.due_at, woken.at)
+        FROM woken
+        WHERE q.tenant = woken.tenant AND q.execution = woken.execution
+            AND q.owner IS NULL AND NOT q.ready AND (NOT q.held OR woken.ends)
+        RETURNING q.tenant
     )
-    UPDATE queue q SET ready = true, due_at = least(q.due_at, woken.at)
-    FROM woken
-    WHERE q.tenant = woken.tenant AND q.execution = woken.execution
-        AND q.owner IS NULL AND NOT q.ready;
+    SELECT array_agg(tenant) INTO filled FROM readied;
+    PERFORM lane_open(filled);
 END
 $$;
 
@@ -184,6 +195,7 @@ CREATE FUNCTION journal_append(
     s_key text[], s_attributes text[], s_at bigint[], s_status text[], s_output text[],
     s_error text[], s_ended_at bigint[],
     s_priority integer[], s_owned boolean[], s_ready boolean[], s_due bigint[], s_waiting text[],
+    s_gates text[],
     t_execution uuid[], t_tenant uuid[], t_name text[], t_value text[], t_at bigint[],
     a_tenant uuid[], a_execution uuid[], a_sequence bigint[],
     j_tenant uuid[], j_execution uuid[], j_sequence bigint[], j_at bigint[], j_kind text[],
@@ -204,6 +216,7 @@ DECLARE
     skipped uuid[] := '{}';
     repeated uuid[];
     ended uuid[];
+    filled uuid[] := '{}';
 BEGIN
     IF w_name IS NOT NULL THEN
         -- Conflicts with take-over, which raises the epoch.
@@ -245,13 +258,19 @@ BEGIN
         FROM unnest(s_execution) AS s (execution)
         WHERE s.execution NOT IN (SELECT id FROM created);
         skipped := skipped || coalesce(repeated, '{}');
-        INSERT INTO queue (tenant, execution, owner, ready, due_at, priority, waiting_for)
-        SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END, s.ready, s.due, s.priority,
-               s.waiting
+        INSERT INTO queue (tenant, execution, owner, ready, held, due_at, priority, waiting_for,
+                           gates)
+        SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END,
+               s.ready AND s.gates IS NULL, s.gates IS NOT NULL, s.due, s.priority, s.waiting,
+               s.gates
         FROM unnest(s_tenant, s_execution, s_status, s_priority, s_owned, s_ready, s_due,
-                    s_waiting)
-            AS s (tenant, execution, status, priority, owned, ready, due, waiting)
+                    s_waiting, s_gates)
+            AS s (tenant, execution, status, priority, owned, ready, due, waiting, gates)
         WHERE s.status = 'active' AND s.execution <> ALL (skipped);
+        IF true = ANY (s_ready) THEN
+            filled := ARRAY(SELECT s.tenant FROM unnest(s_tenant, s_ready) AS s (tenant, ready)
+                            WHERE s.ready);
+        END IF;
     END IF;
     IF cardinality(t_execution) > 0 THEN
         INSERT INTO attribute (execution, tenant, name, value, started_at)
@@ -291,17 +310,21 @@ BEGIN
     END IF;
     IF cardinality(p_execution) > 0 THEN
         -- An unconsumed message makes the execution ready at once.
-        UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
-            due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
-            waiting_for = p.waiting
-        FROM (
-            SELECT p.*, (SELECT min(at) FROM inbox
-                         WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
-            FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
-                AS p (tenant, execution, ready, due, waiting)
-        ) AS p
-        WHERE q.tenant = p.tenant AND q.execution = p.execution
-            AND p.execution <> ALL (skipped);
+        WITH put AS (
+            UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
+                due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
+                waiting_for = p.waiting
+            FROM (
+                SELECT p.*, (SELECT min(at) FROM inbox
+                             WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
+                FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
+                    AS p (tenant, execution, ready, due, waiting)
+            ) AS p
+            WHERE q.tenant = p.tenant AND q.execution = p.execution
+                AND p.execution <> ALL (skipped)
+            RETURNING q.tenant, q.ready
+        )
+        SELECT filled || coalesce(array_agg(put.tenant), '{}') INTO filled FROM put WHERE put.ready;
     END IF;
     IF cardinality(d_execution) > 0 THEN
         UPDATE execution SET status = d.status, output = d.output, error = d.error, ended_at = d.at
@@ -330,15 +353,24 @@ BEGIN
         END IF;
         PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
     END IF;
+    IF cardinality(filled) > 0 THEN
+        PERFORM lane_open(filled);
+    END IF;
     RETURN skipped;
 END
 $$;
 
 -- Makes claimable what workers owned whose lives have ended.
 CREATE FUNCTION worker_free(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    filled uuid[];
 BEGIN
     PERFORM 1 FROM queue WHERE owner = ANY (ids) ORDER BY tenant, execution FOR UPDATE;
-    UPDATE queue SET owner = NULL, ready = true WHERE owner = ANY (ids);
+    WITH freed AS (
+        UPDATE queue SET owner = NULL, ready = true WHERE owner = ANY (ids) RETURNING tenant
+    )
+    SELECT array_agg(tenant) INTO filled FROM freed;
+    PERFORM lane_open(filled);
 END
 $$;
 
@@ -371,10 +403,11 @@ $$;
 
 CREATE FUNCTION worker_beat(
     w_name text, w_id uuid, w_epoch bigint, w_lease bigint, now_at bigint, claims_max integer
-) RETURNS TABLE (tenant uuid, execution uuid) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (tenant uuid, execution uuid, look_at bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     dead uuid[];
+    filled uuid[];
 BEGIN
     UPDATE worker SET lease_until = clock_micros() + w_lease
     WHERE name = w_name AND id = w_id AND epoch = w_epoch;
@@ -392,26 +425,26 @@ BEGIN
     IF dead IS NOT NULL THEN
         PERFORM worker_free(dead);
     END IF;
+    -- A row without an execution says when gates are to be looked at again.
+    RETURN QUERY SELECT NULL::uuid, NULL::uuid, look FROM gates_look(now_at) AS look
+    WHERE look IS NOT NULL;
     IF claims_max <= 0 THEN
         RETURN;
     END IF;
     -- Timers fire in bounded batches, so that a crowd of them delays nobody for long.
-    UPDATE queue q SET ready = true FROM (
-        SELECT tenant, execution FROM queue
-        WHERE due_at <= now_at AND NOT ready AND owner IS NULL AND due_at IS NOT NULL
-        ORDER BY due_at LIMIT claims_max + 1000 FOR UPDATE SKIP LOCKED
-    ) AS fired
-    WHERE q.tenant = fired.tenant AND q.execution = fired.execution;
-    RETURN QUERY
-    WITH picked AS MATERIALIZED (
-        SELECT tenant, execution, priority, due_at FROM queue WHERE ready
-        ORDER BY priority DESC, due_at LIMIT claims_max FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        UPDATE queue q SET owner = w_id, ready = false, waiting_for = NULL FROM picked
-        WHERE q.tenant = picked.tenant AND q.execution = picked.execution
-        RETURNING q.tenant, q.execution
+    WITH fired AS (
+        UPDATE queue q SET ready = true FROM (
+            SELECT tenant, execution FROM queue
+            WHERE due_at <= now_at AND NOT ready AND NOT held AND owner IS NULL
+                AND due_at IS NOT NULL
+            ORDER BY due_at LIMIT claims_max + 1000 FOR UPDATE SKIP LOCKED
+        ) AS due
+        WHERE q.tenant = due.tenant AND q.execution = due.execution
+        RETURNING q.tenant
     )
-    SELECT taken.tenant, taken.execution FROM taken JOIN picked USING (tenant, execution)
-    ORDER BY picked.priority DESC, picked.due_at;
+    SELECT array_agg(fired.tenant) INTO filled FROM fired;
+    PERFORM lane_open(filled);
+    RETURN QUERY SELECT claimed.tenant, claimed.execution, NULL::bigint
+    FROM queue_claim(w_id, claims_max) AS claimed;
 END
 $$;

@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::types::Uuid;
 
 use crate::ExecutionId;
-use crate::store::sea::rows::{attributes, checksum, micros, number};
+use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
 use crate::store::{Ended, Entry, Fence, InboxMessage, Next, Start, check};
 
 /// Refuses the batch if the lease is lost (`#01` name, `#02` id, `#03` epoch; see [`Script::add`]).
@@ -49,10 +49,11 @@ const STARTS: &str =
     FROM json_each(#04);";
 
 const QUEUED: &str =
-    "INSERT OR ROLLBACK INTO queue (tenant, execution, owner, ready, due_at, priority,
-        waiting_for)
-    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN #02 END, value ->> 3,
-        value ->> 4, value ->> 5, value ->> 6
+    "INSERT OR ROLLBACK INTO queue (tenant, execution, owner, ready, held, due_at, priority,
+        waiting_for, gates)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN #02 END,
+        value ->> 3 AND value ->> 7 IS NULL, value ->> 7 IS NOT NULL, value ->> 4, value ->> 5,
+        value ->> 6, value ->> 7
     FROM json_each(#05);";
 
 const ATTRIBUTES: &str =
@@ -127,11 +128,12 @@ const MESSAGES: &str = "INSERT INTO temp.arrived (tenant, execution, id, kind, e
     ON CONFLICT (id) DO NOTHING;
     INSERT INTO inbox (tenant, execution, id, kind, effect, payload, at)
     SELECT tenant, execution, id, kind, effect, payload, at FROM temp.arrived ORDER BY rowid;
-    UPDATE queue SET ready = true, due_at = min(coalesce(queue.due_at, woken.at), woken.at)
-    FROM (SELECT tenant, execution, min(at) AS at FROM temp.arrived GROUP BY tenant, execution)
-        AS woken
+    UPDATE queue SET ready = true, held = false,
+        due_at = min(coalesce(queue.due_at, woken.at), woken.at)
+    FROM (SELECT tenant, execution, min(at) AS at, max(kind = 'cancel') AS ends
+          FROM temp.arrived GROUP BY tenant, execution) AS woken
     WHERE queue.tenant = woken.tenant AND queue.execution = woken.execution
-        AND queue.owner IS NULL AND NOT queue.ready;
+        AND queue.owner IS NULL AND NOT queue.ready AND (NOT queue.held OR woken.ends);
     DELETE FROM temp.arrived;";
 
 /// Which entries are to be left out, for the batch whose guard or whose keys refused.
@@ -473,6 +475,7 @@ fn queued<'e>((entry, start): (&'e Entry, &'e Start)) -> Option<impl Serialize +
         due.map(micros),
         start.priority,
         waiting.map(check::without_nulls),
+        gates(start),
     ))
 }
 
