@@ -11,6 +11,7 @@ pub mod interpreter;
 mod routines;
 mod scope;
 pub mod store;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
@@ -22,3 +23,8 @@ pub use scope::{Actor, Scope};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct FrontPage;
+
+/// The guide's example is compiled and executed too.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/durable-functions.md")]
+struct DurableFunctionsPage;

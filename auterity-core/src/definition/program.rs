@@ -10,6 +10,9 @@ use super::identity::{ProgramHash, WorkflowRef};
 use super::schema::SchemaCheck;
 use crate::expression::{Expression, Template};
 
+/// What the only task of a definition calls when it stands for a durable function.
+pub(crate) const DURABLE_FUNCTION: &str = "durable-function";
+
 /// Names a task of a program: its place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskIndex(pub(crate) u32);
@@ -82,6 +85,24 @@ impl Program {
             Some(schema) => schema.check(input),
             None => Ok(()),
         }
+    }
+
+    /// Tells whether it stands for a durable function: code in place of tasks.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        match self.list(self.root) {
+            [only] => matches!(
+                &self.task(*only).kind,
+                TaskKind::Call(call) if call.function == DURABLE_FUNCTION
+            ),
+            _ => false,
+        }
+    }
+
+    /// Gives the pointer of the first task.
+    pub(crate) fn root_reference(&self) -> &str {
+        let first = self.list(self.root).first();
+        first.map_or("", |task| &self.task(*task).reference)
     }
 
     pub(crate) fn task(&self, index: TaskIndex) -> &Task {

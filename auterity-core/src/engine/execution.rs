@@ -80,7 +80,8 @@ impl Active {
                 let tenant = self.progress.identity.tenant;
                 let due = self.core.now() + UNREADABLE_WAIT;
                 let claim = Claim { tenant, execution };
-                self.life.put_back(claim, due, Some("another try")).await;
+                let waiting_for = Some(format!("another try: {}", error.message()));
+                self.life.put_back(claim, due, waiting_for).await;
             }
         }
         self.life.discharge(execution);
@@ -123,15 +124,18 @@ impl Active {
         } else if self.waiting.is_empty() {
             let due = self.progress.state.next_due();
             let clock = Arc::clone(&self.core.ports.clock);
+            // In this order, so that a simulation can be repeated and that results
+            // without end do not keep a deadline from being seen.
             tokio::select! {
-                Some(done) = self.performing.join_next() => self.take_result(done, &mut events),
-                Some(message) = self.inbox.recv() => self.waiting.push(message),
-                () = sleep_until(&*clock, due) => events.push(Event::TimerFired),
-                () = sleep_until(&*clock, linger) => self.lingering = true,
+                biased;
                 () = self.life.lost.cancelled() => return Vec::new(),
                 () = self.life.draining.cancelled(), if self.performing.is_empty() => {
                     return Vec::new();
                 }
+                () = sleep_until(&*clock, due) => events.push(Event::TimerFired),
+                Some(done) = self.performing.join_next() => self.take_result(done, &mut events),
+                Some(message) = self.inbox.recv() => self.waiting.push(message),
+                () = sleep_until(&*clock, linger) => self.lingering = true,
             }
         }
         while events.len() < EVENTS_PER_ENTRY_MAX
@@ -238,7 +242,7 @@ impl Active {
             )
         })?;
         let program = Arc::clone(&identity.program);
-        self.progress = Progress::recover(&self.core, &loaded, program)?;
+        self.progress = Progress::take_up(&self.core, &loaded, program)?;
         let replaced: Vec<Event> = events
             .iter()
             .map(|event| without_payload(event, reason))

@@ -127,6 +127,25 @@ impl Handle {
         }
     }
 
+    /// Deploys the definitions that stand for the engine's durable functions, so that
+    /// the tenant can start them like any other workflow.
+    ///
+    /// # Errors
+    /// See [`DeployError`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave some deployed; deploying again is harmless.
+    pub async fn deploy_durable_functions(
+        &self,
+        scope: &Scope,
+    ) -> Result<Vec<Deployment>, DeployError> {
+        let mut deployed = Vec::new();
+        for function in self.core.ports.durable.iter() {
+            deployed.push(self.deploy(scope, &function.definition()).await?);
+        }
+        Ok(deployed)
+    }
+
     /// Finds a version of a workflow, or the highest, with its program.
     ///
     /// # Errors
@@ -236,6 +255,7 @@ impl Handle {
         loop {
             let look = (clock.now() + self.core.options.poll).min(deadline);
             let ended = tokio::select! {
+                biased;
                 ended = growth.wait_for(|growth| growth.ended) => {
                     ended.ok().and_then(|growth| growth.row.clone())
                 }
@@ -424,6 +444,7 @@ impl Handle {
                         let core = &state.handle.core;
                         let look = core.now() + core.options.poll;
                         tokio::select! {
+                            biased;
                             _ = state.growth.changed() => {}
                             () = core.ports.clock.sleep_until(look) => {}
                         }

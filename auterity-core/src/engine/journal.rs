@@ -142,8 +142,9 @@ impl Writer {
                     tracing::warn!(error = %error, "the journal cannot be written, trying again");
                     let until = self.clock.now() + delay;
                     tokio::select! {
-                        () = self.clock.sleep_until(until) => {}
+                        biased;
                         () = self.lost.cancelled() => return Err(error),
+                        () = self.clock.sleep_until(until) => {}
                     }
                     delay = (delay * 2).min(RETRY_MAX);
                     repeated = true;

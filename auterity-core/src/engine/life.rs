@@ -1,7 +1,7 @@
 //! What all parts of a running engine share, and one life of its worker.
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -43,11 +43,29 @@ pub(super) struct Life {
     /// Fires when the engine stops: effects under way may end, none begins.
     pub(super) draining: CancellationToken,
     permits: Arc<Semaphore>,
+    /// Whether the worker may own executions that it does not know of: an answer of
+    /// the store was lost, or something could not be put back.
+    adrift: AtomicBool,
+    /// Executions whose start is being committed for this life.
+    starting: Mutex<BTreeSet<ExecutionId>>,
     active: Mutex<HashMap<ExecutionId, Inbox>>,
 }
 
 /// The way to an execution in memory.
 type Inbox = (TenantId, mpsc::UnboundedSender<InboxMessage>);
+
+/// An execution whose start is being committed.
+#[derive(Debug)]
+pub(super) struct Starting<'a> {
+    life: &'a Life,
+    execution: ExecutionId,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.life.starting().remove(&self.execution);
+    }
+}
 
 impl Core {
     pub(super) fn new(
@@ -71,7 +89,9 @@ impl Core {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.ports.clock.now()
+        let now = self.ports.clock.now();
+        // As exact as databases keep it, or a journal would replay at other times.
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     pub(super) fn life(&self) -> Option<Arc<Life>> {
@@ -125,6 +145,8 @@ impl Life {
             lost,
             draining,
             permits: Arc::new(Semaphore::new(in_flight_max)),
+            adrift: AtomicBool::new(false),
+            starting: Mutex::default(),
             active: Mutex::default(),
         }
     }
@@ -165,6 +187,36 @@ impl Life {
         receiver
     }
 
+    /// Notes that the worker may own executions that it does not know of.
+    pub(super) fn set_adrift(&self) {
+        self.adrift.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether the worker may own executions that it does not know of, once.
+    pub(super) fn take_adrift(&self) -> bool {
+        self.adrift.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes that an execution is about to begin here, until what this gives is dropped.
+    pub(super) fn begin(&self, execution: ExecutionId) -> Starting<'_> {
+        self.starting().insert(execution);
+        Starting {
+            life: self,
+            execution,
+        }
+    }
+
+    /// Gives the executions that are or are about to be in memory here.
+    pub(super) fn known(&self) -> BTreeSet<ExecutionId> {
+        let mut known = self.starting().clone();
+        known.extend(self.lock().keys());
+        known
+    }
+
+    fn starting(&self) -> MutexGuard<'_, BTreeSet<ExecutionId>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells whether this tenant's execution is in memory here.
     pub(super) fn has(&self, tenant: TenantId, execution: ExecutionId) -> bool {
         self.lock()
@@ -184,12 +236,7 @@ impl Life {
     }
 
     /// Puts an execution of this worker back into the queue, to be due at the given time.
-    pub(super) async fn put_back(
-        &self,
-        claim: Claim,
-        due: Timestamp,
-        waiting_for: Option<&'static str>,
-    ) {
+    pub(super) async fn put_back(&self, claim: Claim, due: Timestamp, waiting_for: Option<String>) {
         let entry = Entry {
             tenant: claim.tenant,
             execution: claim.execution,
@@ -202,16 +249,20 @@ impl Life {
             messages: Vec::new(),
             next: Next::Parked {
                 due: Some(due),
-                waiting_for: waiting_for.map(str::to_owned),
+                waiting_for,
             },
         };
         if let Err(error) = self.journal.append(entry).await {
+            self.set_adrift();
             tracing::warn!(error = %error, execution = %claim.execution, "not put back");
         }
     }
 
     pub(super) fn active(&self) -> Vec<ExecutionId> {
-        self.lock().keys().copied().collect()
+        let mut ids: Vec<ExecutionId> = self.lock().keys().copied().collect();
+        // In an order of their own, so that a simulation can be repeated.
+        ids.sort_unstable();
+        ids
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Inbox>> {

@@ -12,6 +12,7 @@
 //! Every event is committed before anything that follows from it is done. What was
 //! under way at a crash is done again with the same key.
 
+mod durable_fn;
 mod execution;
 mod feed;
 mod handle;
@@ -25,6 +26,10 @@ mod publish;
 mod start;
 mod worker;
 
+pub use durable_fn::{
+    Child, DurableContext, DurableFunction, DurableFunctions, EventFilter, Sleep, Spawn, Step,
+    StepCall, StepRetry, WaitFor,
+};
 pub use feed::FeedItem;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use options::{Options, Ports, Secrets};

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::durable_fn::DurableFunctions;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
 use crate::functions::Functions;
@@ -93,6 +94,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// What definitions can call.
     pub functions: Functions,
+    /// Workflows written in Rust.
+    pub durable: DurableFunctions,
     /// What definitions may know but never keep.
     pub secrets: Secrets,
 }
@@ -107,6 +110,7 @@ impl Ports {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             functions: Functions::built_in(),
+            durable: DurableFunctions::none(),
             secrets: Secrets::none(),
         }
     }

@@ -1,5 +1,6 @@
 //! Performs effects: calls functions, publishes events, starts children.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::durable_fn::{StepCall, Work};
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
+use crate::definition::DURABLE_FUNCTION;
 use crate::functions::{Function, Invocation};
 use crate::interpreter::{Effect, EffectResult, Machine, Problem, ProblemKind, Request, request};
 use crate::store::Parent;
@@ -58,6 +61,7 @@ impl Active {
             .secrets
             .collect(identity.tenant, identity.program.secret_names());
         let request = request(&machine, &self.progress.state, effect, &secrets);
+        let body = request.as_ref().ok().and_then(|one| self.body(effect, one));
         let doing = Doing {
             core: Arc::clone(&self.core),
             life: Arc::clone(&self.life),
@@ -65,8 +69,21 @@ impl Active {
             execution: identity.execution,
             effect,
         };
-        let handle = self.performing.spawn(doing.work(request));
+        let handle = self.performing.spawn(doing.work(request, body));
         self.handles.insert(effect, handle);
+    }
+
+    /// Makes the body of a durable function's step.
+    fn body(&self, effect: u64, request: &Request) -> Option<Work> {
+        let Request::Step { step, attempt, .. } = request else {
+            return None;
+        };
+        let call = StepCall {
+            scope: self.life.scope(self.progress.identity.tenant),
+            key: format!("{}-{effect}", self.progress.identity.execution),
+            attempt: *attempt,
+        };
+        self.progress.driver.as_ref()?.body(*step, call)
     }
 }
 
@@ -80,7 +97,7 @@ struct Doing {
 }
 
 impl Doing {
-    async fn work(self, request: Result<Request, Problem>) -> Performed {
+    async fn work(self, request: Result<Request, Problem>, body: Option<Work>) -> Performed {
         let effect = self.effect;
         let result = match request {
             Err(problem) => Err(problem),
@@ -90,6 +107,7 @@ impl Doing {
                 input,
                 task,
             }) => self.call(&function, arguments, input, task).await,
+            Ok(Request::Step { name, .. }) => step(name, body).await,
             Ok(Request::Emit { event }) => self.emit(event).await,
             Ok(Request::Child {
                 namespace,
@@ -202,7 +220,24 @@ impl Doing {
 /// Calls a function so that its panic is its own problem only.
 async fn guarded(function: &dyn Function, invocation: Invocation) -> Result<Value, Problem> {
     let task = invocation.task.clone();
-    AssertUnwindSafe(function.call(invocation))
+    unwound(task, function.call(invocation)).await
+}
+
+async fn step(name: String, body: Option<Work>) -> Result<Value, Problem> {
+    match body {
+        Some(body) => unwound(name, body).await,
+        None => {
+            let detail = format!("the durable function has no body for the step {name}");
+            Err(Problem::new(ProblemKind::Runtime, detail))
+        }
+    }
+}
+
+async fn unwound(
+    task: String,
+    work: impl Future<Output = Result<Value, Problem>>,
+) -> Result<Value, Problem> {
+    AssertUnwindSafe(work)
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
@@ -215,6 +250,9 @@ fn unknown_function(name: &str) -> Problem {
     let detail = match name {
         "run/script" | "run/shell" | "run/container" => {
             format!("tasks of kind {name} are off: the host has not enabled them")
+        }
+        DURABLE_FUNCTION => {
+            format!("{name} stands alone in a definition, which deploy_durable_functions writes")
         }
         "grpc" | "asyncapi" | "mcp" | "a2a" => {
             format!("calls of kind {name} are not available in this engine yet")

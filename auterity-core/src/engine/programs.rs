@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::options::Options;
-use crate::definition::{CompileOptions, Mistake, Program, ProgramHash, compile};
+use crate::definition::{CompileOptions, DURABLE_FUNCTION, Mistake, Program, ProgramHash, compile};
 use crate::functions::Functions;
 use crate::store::{DefinitionRow, Store};
 use crate::{Error, ErrorKind, Scope, TenantId};
@@ -44,7 +44,7 @@ impl Programs {
 
     /// Compiles a text and gives every mistake in it.
     pub(super) fn compile(&self, text: &str) -> Result<Arc<Program>, Vec<Mistake>> {
-        let known = |name: &str| self.functions.contains(name);
+        let known = |name: &str| name == DURABLE_FUNCTION || self.functions.contains(name);
         let options = CompileOptions {
             limits: self.limits.clone(),
             functions: Some(&known),

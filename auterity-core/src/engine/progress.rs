@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::durable_fn::Driver;
 use super::feed::Growth;
 use super::life::Core;
 use crate::definition::Program;
@@ -52,6 +53,9 @@ pub(super) struct Progress {
     snapshot_bytes: usize,
     /// How large the events after it are together.
     tail_bytes: usize,
+    /// The durable function, where the program stands for one and this engine works
+    /// on it.
+    pub(super) driver: Option<Driver>,
 }
 
 /// An entry ready to be appended, and what is to be done after its commit.
@@ -72,14 +76,46 @@ impl Progress {
             snapshot: 0,
             snapshot_bytes: 0,
             tail_bytes: 0,
+            driver: None,
         }
     }
 
-    /// Rebuilds the progress from snapshot and tail.
+    /// Rebuilds the progress in order to go on with it.
+    pub(super) fn take_up(
+        core: &Core,
+        loaded: &Loaded,
+        program: Arc<Program>,
+    ) -> Result<Self, Error> {
+        let driver = if program.is_durable() {
+            let workflow = program.workflow();
+            let function = core.ports.durable.get(workflow).ok_or_else(|| {
+                let message = format!(
+                    "a worker that knows the durable function {} {}",
+                    workflow.name, workflow.version
+                );
+                Error::new(ErrorKind::NotFound, message)
+            })?;
+            Some(Driver::new(function.clone(), loaded.execution))
+        } else {
+            None
+        };
+        Self::rebuild(core, loaded, program, driver)
+    }
+
+    /// Rebuilds the progress from snapshot and tail, to look at it.
     pub(super) fn recover(
         core: &Core,
         loaded: &Loaded,
         program: Arc<Program>,
+    ) -> Result<Self, Error> {
+        Self::rebuild(core, loaded, program, None)
+    }
+
+    fn rebuild(
+        core: &Core,
+        loaded: &Loaded,
+        program: Arc<Program>,
+        mut driver: Option<Driver>,
     ) -> Result<Self, Error> {
         let mut progress = Self::new(Identity {
             tenant: loaded.tenant,
@@ -112,10 +148,33 @@ impl Progress {
             }
             let event: Event = serde_json::from_str(&row.payload)
                 .map_err(|error| damaged("an event cannot be read").with_source(error))?;
+            if let (Some(driver), Event::FunctionAdvanced { after, advance }) =
+                (&mut driver, &event)
+            {
+                let news = progress.state.news(after, row.at);
+                driver.repeat(news, row.at, advance)?;
+            }
             progress.apply(core, &event, row.at);
             progress.tail_bytes += row.payload.len() + row.records.len();
         }
+        progress.driver = driver;
         Ok(progress)
+    }
+
+    /// Lets the durable function hear of an event; what it does becomes part of it.
+    fn advance(&mut self, event: &Event, now: Timestamp) -> Result<Option<Event>, Error> {
+        let Some(driver) = &mut self.driver else {
+            return Ok(None);
+        };
+        let news = self.state.news(event, now);
+        if news.is_none() || matches!(event, Event::CancelRequested { .. }) {
+            return Ok(None);
+        }
+        let advance = driver.advance(news, now)?;
+        Ok(Some(Event::FunctionAdvanced {
+            after: Box::new(event.clone()),
+            advance,
+        }))
     }
 
     fn apply(&mut self, core: &Core, event: &Event, at: Timestamp) -> Transition {
@@ -144,6 +203,8 @@ impl Progress {
         let mut rows = Vec::with_capacity(events.len());
         let mut effects = Vec::new();
         for event in events {
+            let advanced = self.advance(event, now)?;
+            let event = advanced.as_ref().unwrap_or(event);
             let transition = self.apply(core, event, now);
             let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
             self.tail_bytes += payload.len() + records.len();
@@ -157,14 +218,10 @@ impl Progress {
             effects.extend(transition.effects);
         }
         let next = self.next(core, &effects, idle, now)?;
-        let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
-        // A large state is not written anew for a few small events: what snapshots
-        // write is at most as much as what the events do.
-        let pays = self.snapshot_bytes <= self.tail_bytes;
-        let snapshot = match &next {
-            Next::Parked { .. } if pays => Some(self.take_snapshot()?),
-            Next::Owned if overdue && pays => Some(self.take_snapshot()?),
-            _ => None,
+        let snapshot = if self.wants_snapshot(core, &next) {
+            Some(self.take_snapshot()?)
+        } else {
+            None
         };
         let entry = Entry {
             tenant: self.identity.tenant,
@@ -186,6 +243,23 @@ impl Progress {
             Event::CloudEventReceived { effect, .. } => self.state.listens(*effect),
             Event::ChildEnded { effect, .. } => self.state.expects(*effect),
             _ => true,
+        }
+    }
+
+    fn wants_snapshot(&self, core: &Core, next: &Next) -> bool {
+        if self.identity.program.is_durable() {
+            // The function is answered from the journal: only where it begins anew is
+            // what was before not needed any more.
+            return !matches!(next, Next::Ended(_)) && self.state.begins_anew();
+        }
+        let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
+        // A large state is not written anew for a few small events: what snapshots
+        // write is at most as much as what the events do.
+        let pays = self.snapshot_bytes <= self.tail_bytes;
+        match next {
+            Next::Parked { .. } => pays,
+            Next::Owned => overdue && pays,
+            Next::Queued | Next::Ended(_) => false,
         }
     }
 

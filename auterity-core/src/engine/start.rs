@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::durable_fn::Driver;
 use super::execution::Active;
 use super::life::Core;
 use super::progress::{Given, Identity, Prepared, Progress, to_json};
@@ -116,7 +117,7 @@ impl Core {
             input: Arc::clone(&start.input),
             attributes: start.attributes.clone(),
         };
-        let progress = Progress::new(Identity {
+        let mut progress = Progress::new(Identity {
             tenant: scope.tenant(),
             execution: id,
             program,
@@ -124,8 +125,19 @@ impl Core {
             started_at: now,
             given: Some(Arc::new(given)),
         });
+        progress.driver = self.driver(&progress.identity);
         self.commit_start(progress, start, Event::Started { input })
             .await
+    }
+
+    /// Makes the driver of a durable function that this engine knows. Where it does not,
+    /// the function is called by the worker that takes the execution on.
+    fn driver(&self, identity: &Identity) -> Option<Driver> {
+        if !identity.program.is_durable() {
+            return None;
+        }
+        let function = self.ports.durable.get(identity.program.workflow())?;
+        Some(Driver::new(function.clone(), identity.execution))
     }
 
     fn check(&self, request: &StartRequest) -> Result<(), Error> {
@@ -181,6 +193,9 @@ impl Core {
             entry.next = Next::Queued;
         }
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
+        // Until it is in memory; else it could be taken for one that was lost.
+        let starting = place.as_ref().map(|(life, _)| (Arc::clone(life), id));
+        let _starting = starting.as_ref().map(|(life, id)| life.begin(*id));
         let journal = place
             .as_ref()
             .map_or(&self.unfenced, |(life, _)| &life.journal);

@@ -25,6 +25,9 @@ const CLAIM_MAX: usize = 128;
 /// How long an execution that this engine cannot load waits for another one.
 pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 
+/// How long an execution whose durable function this engine lacks waits for another one.
+const LACKING_WAIT: Duration = Duration::from_secs(2);
+
 /// A running engine. Dropping it ends the work like a crash; [`stop`](Self::stop)
 /// ends it in order.
 #[derive(Debug)]
@@ -49,8 +52,9 @@ impl Engine {
         let stopping = core.routines.stopping().clone();
         drop(core.routines.spawn("wake", async move {
             tokio::select! {
-                () = listen_for_others(&watcher) => {}
+                biased;
                 () = stopping.cancelled() => {}
+                () = listen_for_others(&watcher) => {}
             }
         }));
         let routines = core.routines.clone();
@@ -82,8 +86,9 @@ impl Engine {
         let stop = core.routines.stopping().clone();
         drop(core.routines.spawn("journal", async move {
             tokio::select! {
-                () = writer.work() => {}
+                biased;
                 () = stop.cancelled() => stopped.cancel(),
+                () = writer.work() => {}
             }
         }));
         Ok(Self {
@@ -198,7 +203,10 @@ impl Worker {
                 Err(error) if error.kind() == ErrorKind::Fenced => {
                     life.lost.cancel();
                 }
-                Err(error) => tracing::warn!(error = %error, "looking for work failed"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "looking for work failed");
+                    life.set_adrift();
+                }
             }
             if life.lost.is_cancelled() && !self.draining.is_cancelled() {
                 match register(&self.core, &self.draining).await {
@@ -208,9 +216,10 @@ impl Worker {
             }
             let next = self.core.now() + self.core.options.poll;
             tokio::select! {
-                () = self.core.ports.clock.sleep_until(next) => {}
-                () = self.core.wake.notified() => {}
+                biased;
                 () = self.core.routines.stopping().cancelled() => return,
+                () = self.core.wake.notified() => {}
+                () = self.core.ports.clock.sleep_until(next) => {}
             }
         }
     }
@@ -219,6 +228,9 @@ impl Worker {
     async fn beat(&self, life: &Arc<Life>) -> Result<bool, Error> {
         if life.lost.is_cancelled() {
             return Err(Error::new(ErrorKind::Fenced, "the lease is lost"));
+        }
+        if life.take_adrift() {
+            self.gather(life).await?;
         }
         let core = &self.core;
         let room = life.free().min(CLAIM_MAX);
@@ -256,12 +268,29 @@ impl Worker {
             if let Err(error) = self.take_on(life, loaded, permit).await {
                 let execution = claim.execution;
                 tracing::error!(error = ?error, %execution, "an execution cannot be loaded");
-                let due = core.now() + UNREADABLE_WAIT;
-                life.put_back(claim, due, Some("an engine that can read it"))
-                    .await;
+                let wait = match error.kind() {
+                    // Another worker may have what this one lacks.
+                    ErrorKind::NotFound => LACKING_WAIT,
+                    _ => UNREADABLE_WAIT,
+                };
+                let waiting_for = Some(error.message().to_owned());
+                life.put_back(claim, core.now() + wait, waiting_for).await;
             }
         }
         Ok(claims.len() == room && 0 < room)
+    }
+
+    /// Puts back what the worker owns and does not know of, so that it is claimed anew.
+    async fn gather(&self, life: &Arc<Life>) -> Result<(), Error> {
+        let before = life.known();
+        let claims = self.core.ports.store.worker_claims(&life.fence).await?;
+        let after = life.known();
+        for claim in claims {
+            if !before.contains(&claim.execution) && !after.contains(&claim.execution) {
+                life.put_back(claim, self.core.now(), None).await;
+            }
+        }
+        Ok(())
     }
 
     /// Brings messages that other processes put for executions in memory here.
@@ -284,7 +313,7 @@ impl Worker {
     ) -> Result<(), Error> {
         let core = &self.core;
         let program = core.programs.pinned(loaded.tenant, loaded.program).await?;
-        let progress = Progress::recover(core, &loaded, program)?;
+        let progress = Progress::take_up(core, &loaded, program)?;
         // What was under way when the last worker left is done again, with the same key.
         let effects: Vec<Effect> = progress
             .state

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Problem;
+use super::{Advance, Problem};
 
 /// What an effect gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,13 @@ pub enum Event {
     },
     /// A long stretch without effects goes on.
     Continued,
+    /// Another event, and what a durable function did after it.
+    FunctionAdvanced {
+        /// The other event.
+        after: Box<Event>,
+        /// What the function did.
+        advance: Advance,
+    },
 }
 
 /// The words of all kinds of events.
@@ -95,6 +102,7 @@ impl Event {
             Self::CloudEventReceived { .. } => "cloud_event.received",
             Self::CancelRequested { .. } => "execution.cancel_requested",
             Self::Continued => "execution.continued",
+            Self::FunctionAdvanced { after, .. } => after.kind(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What people are told about a state.
 
+use super::Log;
 use super::state::{Frame, State, Waiting};
 use crate::definition::{Program, TaskIndex};
 
@@ -16,7 +17,10 @@ impl State {
                 Frame::List(_) => None,
             })
         });
-        innermost.map(|task| task.reference.clone()).collect()
+        let tasks = innermost.map(|task| task.reference.clone());
+        let durable = self.durable.iter().flat_map(Log::names);
+        let steps = durable.map(|name| format!("{}/{name}", program.root_reference()));
+        tasks.chain(steps).collect()
     }
 
     /// Says in a word or two what the execution waits for, if it waits.
@@ -35,6 +39,7 @@ impl State {
                 Waiting::Effect { child: false, .. } | Waiting::Branches | Waiting::Nothing => {}
             }
         }
+        words.extend(self.durable.iter().flat_map(Log::waiting_for));
         (!words.is_empty()).then(|| words.join(", "))
     }
 }

@@ -17,6 +17,8 @@ pub struct Limits {
     pub branches_max: usize,
     /// Events that one `listen` may collect.
     pub events_collected_max: usize,
+    /// Steps that a durable function may ask for until it continues as new.
+    pub durable_steps_max: u64,
     /// Bytes of JSON of an input, an output or an effect's result.
     pub payload_bytes_max: usize,
     /// Bytes of a task's output kept in its record; a longer one is left out there.
@@ -31,6 +33,7 @@ impl Default for Limits {
             iterations_max: 100_000,
             branches_max: 1_000,
             events_collected_max: 10_000,
+            durable_steps_max: 10_000,
             payload_bytes_max: 4 * 1024 * 1024,
             record_output_bytes_max: 8 * 1024,
         }

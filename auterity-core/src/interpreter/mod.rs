@@ -7,6 +7,7 @@
 //! all events from the start.
 
 mod data_flow;
+mod durable;
 mod effect;
 mod event;
 mod flow;
@@ -21,6 +22,8 @@ mod state;
 mod task;
 mod transition;
 
+pub use durable::{Advance, Child, FunctionEnd, Tries, What, Wish};
+pub(crate) use durable::{Log, News};
 pub use effect::{Effect, Filter, FilterCorrelation};
 pub use event::{EffectResult, Event};
 pub use limits::Limits;

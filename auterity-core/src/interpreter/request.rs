@@ -28,6 +28,15 @@ pub enum Request {
         /// The JSON pointer of the task.
         task: String,
     },
+    /// Do the body that a durable function has for a step.
+    Step {
+        /// The step's number.
+        step: u64,
+        /// Its name.
+        name: String,
+        /// Which try this is, from 1.
+        attempt: u32,
+    },
     /// Publish a `CloudEvent`; the effect's result is the event itself.
     Emit {
         /// The event in structured form.
@@ -62,15 +71,15 @@ pub fn request(
     effect: u64,
     secrets: &Arc<Value>,
 ) -> Result<Request, Problem> {
+    if let Some(log) = &state.durable {
+        return log.request(effect).ok_or_else(|| unwanted(effect));
+    }
     let waiting = state.threads.iter().find(|(_, thread)| {
         matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
     });
     let frame = waiting.and_then(|(id, thread)| Some((*id, Thread::top_task(thread)?)));
     let Some((thread, frame)) = frame else {
-        return Err(Problem::new(
-            ProblemKind::Runtime,
-            "no task waits for this effect",
-        ));
+        return Err(unwanted(effect));
     };
     // Time stands still for a request, or a repetition would differ.
     let view = View::new(machine, state, frame.started_at);
@@ -96,6 +105,11 @@ pub fn request(
         _ => Err(Problem::new(ProblemKind::Runtime, "the task has no effect")),
     };
     made.map_err(|problem| problem.at(&task.reference))
+}
+
+fn unwanted(effect: u64) -> Problem {
+    let detail = format!("no task waits for the effect {effect}");
+    Problem::new(ProblemKind::Runtime, detail)
 }
 
 impl View<'_> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Problem;
+use super::{Log, Problem};
 
 /// The version of [`State`]'s layout; a snapshot of another one is not read.
 pub const STATE_FORMAT: u16 = 2;
@@ -37,6 +37,9 @@ pub struct State {
     /// Task activations so far.
     pub(crate) activations: u64,
     pub(crate) end: Option<End>,
+    /// Where a durable function stands; absent for definitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) durable: Option<Log>,
 }
 
 /// How an execution ended.
@@ -202,6 +205,7 @@ impl State {
             next_effect: 1,
             activations: 0,
             end: None,
+            durable: None,
         }
     }
 
@@ -214,16 +218,21 @@ impl State {
     /// Tells whether a result of this effect is still wanted.
     #[must_use]
     pub fn expects(&self, effect: u64) -> bool {
-        self.threads.values().any(|thread| {
-            matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
-        })
+        let durable = |log: &Log| log.is_performing(effect);
+        self.durable.as_ref().is_some_and(durable)
+            || self.threads.values().any(|thread| {
+                matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+            })
     }
 
     /// Tells whether events for this listening effect are still wanted.
     #[must_use]
     pub fn listens(&self, effect: u64) -> bool {
-        self.listening()
-            .any(|progress| progress.effect == effect && !progress.closed)
+        let durable = |log: &Log| log.listens(effect);
+        self.durable.as_ref().is_some_and(durable)
+            || self
+                .listening()
+                .any(|progress| progress.effect == effect && !progress.closed)
     }
 
     pub(crate) fn listening(&self) -> impl Iterator<Item = &ListenProgress> {
@@ -243,16 +252,16 @@ impl State {
                 Waiting::Effect { effect, .. } => Some(effect),
                 _ => None,
             })
+            .chain(self.durable.iter().flat_map(Log::performing))
     }
 
     /// Tells whether some thread could go on at once.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        let waits_for_nothing = |thread: &Thread| thread.waiting == Waiting::Nothing;
         self.end.is_none()
-            && self
-                .threads
-                .values()
-                .any(|thread| thread.waiting == Waiting::Nothing)
+            && (self.durable.as_ref().is_some_and(|log| log.due)
+                || self.threads.values().any(waits_for_nothing))
     }
 
     /// Gives the earliest time at which something has to happen.
@@ -277,7 +286,9 @@ impl State {
             };
             [frame.deadline, attempt].into_iter().flatten()
         });
-        waits.chain(deadlines).chain(self.deadline).min()
+        let durable = self.durable.as_ref().and_then(Log::next_due);
+        let all = waits.chain(deadlines).chain(self.deadline);
+        all.chain(durable).min()
     }
 
     pub(crate) fn task_frames(&self) -> impl Iterator<Item = &TaskFrame> {

@@ -45,6 +45,9 @@ pub fn transition(
     event: &Event,
     now: Timestamp,
 ) -> Transition {
+    if machine.program.is_durable() {
+        return super::durable::transition(machine, state, event, now);
+    }
     let mut work = Work {
         machine,
         state,
@@ -102,6 +105,8 @@ impl Work<'_> {
             Event::CloudEventReceived { effect, event } => self.receive(*effect, event),
             Event::CancelRequested { reason } => self.cancel(reason.clone()),
             Event::Continued => self.go_on(),
+            // Of a durable function, which a definition is not.
+            Event::FunctionAdvanced { .. } => {}
         }
         self.work_off();
     }

@@ -106,6 +106,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
     async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error>;
 
+    /// Lists the executions that belong to this life of the worker: for one that may
+    /// have lost the answer to a claim.
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error>;
+
     /// Ends the worker's life: its executions become claimable at once. Harmless for
     /// a life that has ended already.
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error>;
@@ -183,8 +187,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Tells other processes on the same database that something became due.
     async fn wake_send(&self) -> Result<(), Error>;
 
-    /// Waits until another process says that something became due. Returns only on
-    /// such a word or on failure; stores within one process wait for ever.
+    /// Waits until another process, or another engine on this store, says that
+    /// something became due. Returns only on such a word or on failure.
     ///
     /// # Cancel safety
     /// A word that comes while nobody waits may be lost; callers poll as well.

@@ -10,6 +10,7 @@
 )]
 
 mod definition;
+mod durable_fn;
 mod engine;
 mod expression;
 mod functions;
@@ -18,3 +19,4 @@ mod interpreter;
 mod kit;
 mod openapi;
 mod store;
+mod testing;

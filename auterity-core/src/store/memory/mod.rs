@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 use self::state::{Definition, State};
 use crate::definition::{ProgramHash, WorkflowRef};
@@ -22,6 +23,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    wake: Notify,
 }
 
 impl MemoryStore {
@@ -29,6 +31,17 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Gives the earliest time at which something parked becomes due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.state().next_due()
+    }
+
+    /// Wakes all engines on this store.
+    pub(crate) fn ring(&self) {
+        self.wake.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -186,6 +199,10 @@ impl Store for MemoryStore {
         self.state().beat(fence, request)
     }
 
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error> {
+        Ok(self.state().claims(fence.worker))
+    }
+
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         self.state().release(fence);
         Ok(())
@@ -308,11 +325,13 @@ impl Store for MemoryStore {
     }
 
     async fn wake_send(&self) -> Result<(), Error> {
+        self.ring();
         Ok(())
     }
 
     async fn wake_wait(&self) -> Result<(), Error> {
-        std::future::pending().await
+        self.wake.notified().await;
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), Error> {

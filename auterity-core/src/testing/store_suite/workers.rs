@@ -173,3 +173,30 @@ pub(super) async fn concurrent_registrations_leave_one_life(store: Arc<dyn Store
     }
     assert_eq!(1, holders);
 }
+
+pub(super) async fn claims_are_listed_while_they_are_held(store: Arc<dyn Store>) {
+    let first = Life::begin(&store, 1).await;
+    let second = Life::begin(&store, 2).await;
+    first
+        .record(&[
+            started(1, Next::Owned),
+            started(2, Next::Queued),
+            started(3, parked(None)),
+        ])
+        .await;
+    let listed = |life: Life| async move {
+        let claims = ok(life.store.worker_claims(&life.fence).await);
+        let ids = claims.into_iter().map(|claim| {
+            assert_eq!(tenant(1), claim.tenant);
+            claim.execution
+        });
+        ids.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(BTreeSet::from([execution(1)]), listed(first.clone()).await);
+    assert_eq!(vec![execution(2)], second.claim(10, 5).await);
+    assert_eq!(BTreeSet::from([execution(2)]), listed(second.clone()).await);
+    second.record(&[entry(2, 2, completed())]).await;
+    assert!(listed(second).await.is_empty());
+    ok(store.worker_release(&first.fence).await);
+    assert!(listed(first).await.is_empty());
+}

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -22,9 +22,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and waits until it says that it is ready.
     pub(crate) fn start(data: &Path, database: Option<&str>) -> Self {
+        Self::start_as("all", data, database)
+    }
+
+    /// Starts a server of a role; a worker alone has no URL.
+    pub(crate) fn start_as(role: &str, data: &Path, database: Option<&str>) -> Self {
         let mut command = Command::new(BINARY);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--role", role, "--data"])
             .arg(data);
         command.env("AUTERITY_LOG", "error").stdout(Stdio::piped());
         if let Some(url) = database {
@@ -35,8 +40,8 @@ impl Server {
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line).expect("a line");
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("got {line:?}"));
-        assert_eq!(ready["event"], "listening");
-        let url = ready["url"].as_str().expect("a url").to_owned();
+        assert!(ready["event"] == "listening" || ready["event"] == "working");
+        let url = ready["url"].as_str().unwrap_or_default().to_owned();
         Self { child, url }
     }
 
@@ -48,13 +53,20 @@ impl Server {
 
     /// Asks the process to stop and gives its exit status.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .expect("kill is there");
-        assert!(sent.success());
+        self.signal("TERM");
         self.child.wait().expect("reaped").code()
+    }
+
+    /// Waits until the process is gone.
+    pub(crate) fn wait(&mut self) {
+        self.child.wait().expect("reaped");
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.expect("kill is there").success());
     }
 }
 
@@ -69,8 +81,14 @@ impl Drop for Server {
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     client: Client,
+    email: String,
     token: String,
+    signed_in: Instant,
 }
+
+const PASSWORD: &str = "correct horse battery staple";
+/// Half of what an access token is valid for.
+const RENEW_AFTER: Duration = Duration::from_mins(5);
 
 pub(crate) fn client() -> Client {
     Client::builder()
@@ -107,20 +125,39 @@ impl User {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("team-{number}-{}", std::process::id());
+        let email = format!("{name}@example.com");
         let body = json!({
-            "email": format!("{name}@example.com"),
-            "password": "correct horse battery staple",
+            "email": email,
+            "password": PASSWORD,
             "tenant": { "name": name, "slug": name },
         });
         let client = client();
         let url = format!("{}/api/v1/auth/sign-up", server.url);
         let (status, answer) = send(&client, &url, &body).await.expect("answered");
         assert_eq!(status, 201, "{answer}");
-        let token = answer["session"]["access_token"]
-            .as_str()
-            .expect("a token")
-            .to_owned();
-        Self { client, token }
+        let token = answer["session"]["access_token"].as_str();
+        Self {
+            token: token.expect("a token").to_owned(),
+            signed_in: Instant::now(),
+            client,
+            email,
+        }
+    }
+
+    /// Signs in again before the access token ends.
+    pub(crate) async fn renew(&mut self, server: &Server) {
+        if self.signed_in.elapsed() < RENEW_AFTER {
+            return;
+        }
+        let body = json!({ "email": self.email, "password": PASSWORD });
+        let url = format!("{}/api/v1/auth/sign-in", server.url);
+        let answered = send(&self.client, &url, &body).await;
+        // Else the next turn tries again.
+        if let Ok((200, answer)) = answered {
+            let token = answer["session"]["access_token"].as_str();
+            token.expect("a token").clone_into(&mut self.token);
+            self.signed_in = Instant::now();
+        }
     }
 
     /// Sends a request; the error is that of a server that went away.
@@ -149,13 +186,20 @@ impl User {
         read(request.send().await?).await
     }
 
+    /// Reads something that is there, also while the server's database connections
+    /// are being replaced.
     pub(crate) async fn get(&self, server: &Server, path: &str) -> Value {
-        let (status, answer) = self
-            .call(server, Method::GET, path, (None, None))
-            .await
-            .expect("answered");
-        assert_eq!(status, 200, "{path}: {answer}");
-        answer
+        let mut tries = 0;
+        loop {
+            let answered = self.call(server, Method::GET, path, (None, None)).await;
+            let (status, answer) = answered.expect("answered");
+            tries += 1;
+            if status != 503 || tries == 20 {
+                assert_eq!(status, 200, "{path}: {answer}");
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) async fn deploy(&self, server: &Server, definition: &str) {
