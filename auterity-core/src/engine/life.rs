@@ -12,6 +12,7 @@ use super::feed::Feed;
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
+use super::schedules::Bell;
 use crate::routines::Routines;
 use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next};
 use crate::{Actor, ExecutionId, Scope, TenantId};
@@ -26,6 +27,8 @@ pub(super) struct Core {
     pub(super) routines: Routines,
     /// Rung when something may have become due.
     pub(super) wake: Notify,
+    /// Rung when something about schedules changed.
+    pub(super) bell: Bell,
     /// Whether the worker found more than it had room for, so that an end makes room.
     pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
@@ -64,6 +67,7 @@ impl Core {
             feed: Feed::new(),
             routines,
             wake: Notify::new(),
+            bell: Bell::default(),
             behind: AtomicBool::new(false),
             unfenced,
             life: RwLock::new(None),

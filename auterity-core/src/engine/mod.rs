@@ -22,11 +22,13 @@ mod perform;
 mod programs;
 mod progress;
 mod publish;
+mod schedules;
 mod start;
 mod worker;
 
 pub use feed::FeedItem;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use options::{Options, Ports, Secrets};
+pub use schedules::{Preview, ScheduleCreated};
 pub use start::{StartRequest, Started};
 pub use worker::Engine;

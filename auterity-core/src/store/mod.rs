@@ -11,6 +11,7 @@ mod check;
 mod memory;
 mod precedence;
 mod records;
+mod schedules;
 mod sea;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
@@ -20,9 +21,12 @@ pub use records::{
     DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
     Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
 };
+pub use schedules::{
+    Claimed, ListedSchedule, Look, Pause, ScheduleChange, ScheduleClaim, ScheduleEvent,
+    ScheduleKey, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, TickKind,
+    TickRow, TickState,
+};
 pub use sea::{SeaOptions, SeaStore, Synchronous};
-
-use std::fmt;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,7 +40,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: ScheduleStore {
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 

@@ -1,5 +1,6 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
+mod schedules;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -235,6 +236,7 @@ impl Store for MemoryStore {
                 }
             }
         }
+        found.extend(state.schedules.subscriptions(tenant, event_type));
         Ok(found)
     }
 

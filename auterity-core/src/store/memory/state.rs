@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::schedules::Schedules;
 use crate::store::{
     Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow, Fence, InboxMessage,
     Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
@@ -26,6 +27,7 @@ pub(super) struct State {
     pub(super) executions: HashMap<ExecutionId, Execution>,
     pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
+    pub(super) schedules: Schedules,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: BTreeSet<(Reverse<i32>, Timestamp, ExecutionId)>,

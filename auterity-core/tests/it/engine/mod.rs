@@ -5,6 +5,7 @@ mod fixture;
 mod messages;
 mod replay;
 mod samples;
+mod schedules;
 mod tasks;
 
 pub(crate) use fixture::{Fixture, PATIENCE, definition, error, options, output, scope};

@@ -21,7 +21,7 @@ use super::rows::micros;
 use super::{SeaOptions, migration};
 use crate::routines::Routines;
 use crate::store::{Claim, ClaimRequest, Entry, Fence, InboxMessage};
-use crate::{Error, ErrorKind, ExecutionId, TenantId, WorkerId};
+use crate::{Error, ErrorKind, ExecutionId, ScheduleId, TenantId, WorkerId};
 
 /// Serialises migrations of several processes (an arbitrary constant).
 const MIGRATION_LOCK: i64 = 0x6175_7465_7269_7479;
@@ -184,6 +184,23 @@ impl Postgres {
         let query = sqlx::query("SELECT inbox_put($1, $2, $3, $4, $5, $6, $7)");
         let query = bind_messages(messages, query);
         query.execute(&self.hot).await.map(|_| ()).map_err(plain)
+    }
+
+    /// Executes one statement with texts as parameters, along the indexes; gives the ids
+    /// in its first column.
+    pub(super) async fn steps(
+        &self,
+        text: String,
+        values: Vec<String>,
+    ) -> Result<Vec<ScheduleId>, Error> {
+        let query = values
+            .into_iter()
+            .fold(sqlx::query(AssertSqlSafe(text)), sqlx::query::Query::bind);
+        let rows = query.fetch_all(&self.hot).await.map_err(plain)?;
+        let ids = rows
+            .iter()
+            .map(|row| row.try_get(0).map(ScheduleId::from_uuid));
+        ids.collect::<Result<_, _>>().map_err(plain)
     }
 
     /// Writes a batch; gives the executions whose entries were left out.
