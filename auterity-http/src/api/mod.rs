@@ -7,6 +7,7 @@ mod health;
 mod methods;
 mod openapi;
 mod parameters;
+mod schedules;
 mod stream;
 mod workflows;
 
@@ -32,6 +33,8 @@ enum Tag {
     Workflows,
     /// Executions, their history and live events.
     Executions,
+    /// What starts workflows by itself, and when.
+    Schedules,
     /// `CloudEvents` from outside.
     Events,
     /// Live changes of the tenant.
@@ -42,6 +45,7 @@ type Resources = (
     auth::Api,
     workflows::Api,
     executions::Api,
+    schedules::Api,
     events::Api,
     stream::Api,
 );
@@ -51,6 +55,7 @@ fn resources() -> OpenApiService<Resources, ()> {
         auth::Api,
         workflows::Api,
         executions::API,
+        schedules::Api,
         events::Api,
         stream::Api,
     );

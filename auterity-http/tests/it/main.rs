@@ -11,6 +11,7 @@ mod events;
 mod executions;
 mod fixture;
 mod openapi;
+mod schedules;
 mod serve;
 mod tenants;
 mod workflows;

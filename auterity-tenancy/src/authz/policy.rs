@@ -29,6 +29,12 @@ pub enum Permission {
     ExecutionStart,
     /// Cancels an execution.
     ExecutionCancel,
+    /// Reads schedules and their ticks.
+    ScheduleRead,
+    /// Pauses, resumes, triggers and backfills schedules.
+    ScheduleControl,
+    /// Makes, changes and deletes schedules.
+    ScheduleManage,
     /// Sends a CloudEvent.
     EventPublish,
 }
@@ -41,7 +47,7 @@ const OWNERS: &[Role] = &[Role::Owner];
 
 impl Permission {
     /// All permissions, by resource.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::TenantRead,
         Self::TenantUpdate,
         Self::TenantDelete,
@@ -53,6 +59,9 @@ impl Permission {
         Self::ExecutionRead,
         Self::ExecutionStart,
         Self::ExecutionCancel,
+        Self::ScheduleRead,
+        Self::ScheduleControl,
+        Self::ScheduleManage,
         Self::EventPublish,
     ];
 
@@ -70,6 +79,9 @@ impl Permission {
             Self::ExecutionRead => ("execution:read", ALL),
             Self::ExecutionStart => ("execution:start", OPERATORS),
             Self::ExecutionCancel => ("execution:cancel", OPERATORS),
+            Self::ScheduleRead => ("schedule:read", ALL),
+            Self::ScheduleControl => ("schedule:control", OPERATORS),
+            Self::ScheduleManage => ("schedule:manage", EDITORS),
             Self::EventPublish => ("event:publish", OPERATORS),
         }
     }
