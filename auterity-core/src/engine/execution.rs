@@ -1,8 +1,9 @@
 //! One execution in memory: waits for what it waits for, applies it, commits, goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,10 +13,15 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::life::{Core, Life};
 use super::perform::Performed;
 use super::progress::{Prepared, Progress};
+use super::transact::Transact;
 use super::worker::UNREADABLE_WAIT;
 use crate::interpreter::{Effect, EffectResult, Event, Problem, ProblemKind};
 use crate::store::{Claim, InboxMessage, MessageKind, Next, Outcome};
 use crate::{Error, ErrorKind, InboxId};
+
+/// How long an execution is left to workers that know a function which this one does not,
+/// before this one looks again.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(2);
 
 /// Events that one entry holds at most; more wait for the next.
 const EVENTS_PER_ENTRY_MAX: usize = 256;
@@ -32,11 +38,17 @@ pub(super) struct Active {
     lingering: bool,
     pub(super) performing: JoinSet<Performed>,
     pub(super) handles: HashMap<u64, AbortHandle>,
+    /// Calls that the execution makes itself, each in a transaction.
+    pub(super) transacting: VecDeque<Transact>,
+    /// Whether it came from the database, so that calls may have been cut off.
+    pub(super) recovered: bool,
+    /// A function that only other workers know.
+    elsewhere: Option<String>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// What the execution does after a commit.
-enum After {
+pub(super) enum After {
     Stay,
     Leave,
 }
@@ -59,6 +71,9 @@ impl Active {
             lingering: false,
             performing: JoinSet::new(),
             handles: HashMap::new(),
+            transacting: VecDeque::new(),
+            recovered: false,
+            elsewhere: None,
             _permit: permit,
         }
     }
@@ -66,6 +81,7 @@ impl Active {
     /// Takes messages that were waiting when the execution was loaded.
     pub(super) fn with_inbox(mut self, messages: Vec<InboxMessage>) -> Self {
         self.waiting = messages;
+        self.recovered = true;
         self
     }
 
@@ -80,7 +96,8 @@ impl Active {
                 let tenant = self.progress.identity.tenant;
                 let due = self.core.now() + UNREADABLE_WAIT;
                 let claim = Claim { tenant, execution };
-                self.life.put_back(claim, due, Some("another try")).await;
+                let what = Some("another try".to_owned());
+                self.life.put_back(claim, due, what).await;
             }
         }
         self.life.discharge(execution);
@@ -104,6 +121,14 @@ impl Active {
                 if self.life.draining.is_cancelled() && self.performing.is_empty() {
                     return Ok(());
                 }
+                if let Some(transact) = self.transacting.pop_front()
+                    && matches!(self.transact(&transact).await?, After::Leave)
+                {
+                    return Ok(());
+                }
+                if self.leaves_for_others().await {
+                    return Ok(());
+                }
                 continue;
             }
             match self.commit(&events, consumed).await? {
@@ -113,14 +138,53 @@ impl Active {
         }
     }
 
+    /// Hands the execution to whoever knows the function that is called, once nothing else
+    /// of it is under way here.
+    async fn leaves_for_others(&mut self) -> bool {
+        if !self.is_idle() {
+            return false;
+        }
+        let Some(function) = self.elsewhere.take() else {
+            return false;
+        };
+        let identity = &self.progress.identity;
+        let (tenant, execution) = (identity.tenant, identity.execution);
+        let due = self.core.now() + ELSEWHERE_WAIT;
+        let due = self
+            .progress
+            .state
+            .next_due()
+            .map_or(due, |next| next.min(due));
+        let what = format!("a worker that knows the function {function}");
+        let claim = Claim { tenant, execution };
+        self.life.put_back(claim, due, Some(what)).await;
+        true
+    }
+
+    /// Tells whether nothing is under way and nothing waits to be taken in.
+    pub(super) fn is_idle(&self) -> bool {
+        self.performing.is_empty()
+            && self.transacting.is_empty()
+            && self.waiting.is_empty()
+            && self.inbox.is_empty()
+    }
+
     /// Waits until at least one thing happened, and gathers what else has by then.
     async fn wait(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        let idle = self.performing.is_empty();
+        let idle = self.performing.is_empty() && self.transacting.is_empty();
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
         if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
-        } else if self.waiting.is_empty() {
+        } else if !self.transacting.is_empty() {
+            // Whatever else has happened by now comes before the next transaction.
+            let due = self.progress.state.next_due();
+            if due.is_some_and(|due| due <= self.core.now()) {
+                events.push(Event::TimerFired);
+            }
+        } else if self.waiting.is_empty()
+            && (self.elsewhere.is_none() || !self.performing.is_empty())
+        {
             let due = self.progress.state.next_due();
             let clock = Arc::clone(&self.core.ports.clock);
             tokio::select! {
@@ -156,6 +220,28 @@ impl Active {
                 self.handles.remove(&effect);
                 return;
             }
+            Ok(Performed::Elsewhere { function }) => {
+                self.elsewhere = Some(function);
+                return;
+            }
+            Ok(Performed::Failed {
+                effect,
+                problem,
+                known,
+                after,
+                details,
+            }) => {
+                self.handles.remove(&effect);
+                let next_at = self.core.now() + after;
+                events.push(Event::TryFailed {
+                    effect,
+                    problem,
+                    known,
+                    next_at,
+                    details,
+                });
+                return;
+            }
             // Aborted because its result was not wanted; a panic is caught inside.
             Err(_) => return,
         };
@@ -182,28 +268,41 @@ impl Active {
         }
     }
 
-    async fn commit(&mut self, events: &[Event], consumed: Vec<InboxId>) -> Result<After, Error> {
-        let idle = self.performing.is_empty() && self.waiting.is_empty() && self.inbox.is_empty();
+    pub(super) async fn commit(
+        &mut self,
+        events: &[Event],
+        consumed: Vec<InboxId>,
+    ) -> Result<After, Error> {
+        let idle = self.is_idle();
         let prepared = self.progress.prepare(&self.core, events, consumed, idle)?;
         let Prepared { entry, effects } = prepared;
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
         match self.life.journal.append(entry).await? {
-            Outcome::Recorded => {}
-            Outcome::Refused(reason) => return self.refused(events, &reason).await,
+            Outcome::Recorded => Ok(self.committed(&next, &messages, effects).await),
+            Outcome::Refused(reason) => self.refused(events, &reason).await,
             Outcome::AlreadyRecorded | Outcome::Exists(_) => {
                 let message = "another worker went on with the execution";
-                return Err(Error::new(ErrorKind::Fenced, message));
+                Err(Error::new(ErrorKind::Fenced, message))
             }
         }
-        self.tell(&next);
-        self.core.announce(&messages).await;
-        Ok(match next {
+    }
+
+    /// Does what follows from an entry that is committed.
+    pub(super) async fn committed(
+        &mut self,
+        next: &Next,
+        messages: &[InboxMessage],
+        effects: Vec<Effect>,
+    ) -> After {
+        self.tell(next);
+        self.core.announce(messages).await;
+        match next {
             Next::Owned | Next::Queued => {
                 self.perform(effects);
                 After::Stay
             }
             Next::Parked { .. } | Next::Ended(_) => After::Leave,
-        })
+        }
     }
 
     pub(super) fn tell(&self, next: &Next) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, watch};
 
-use crate::store::ExecutionRow;
+use crate::store::{ExecutionRow, ProgressRow};
 use crate::{ExecutionId, TenantId};
 
 /// Changes that a slow reader of the feed may fall behind before it is told to
@@ -18,6 +18,8 @@ const FEED_LENGTH: usize = 1_024;
 pub enum FeedItem {
     /// An execution started, parked or ended; without input, output and error.
     Changed(Arc<ExecutionRow>),
+    /// A function said how far it has come.
+    Progressed(Arc<ProgressRow>),
     /// Some changes were missed: read the list again.
     Lagged,
 }
@@ -36,7 +38,7 @@ pub(super) struct Growth {
 #[derive(Debug)]
 pub(super) struct Feed {
     followed: Mutex<HashMap<ExecutionId, watch::Sender<Growth>>>,
-    changes: broadcast::Sender<(TenantId, Arc<ExecutionRow>)>,
+    changes: broadcast::Sender<(TenantId, FeedItem)>,
 }
 
 impl Feed {
@@ -79,12 +81,12 @@ impl Feed {
         self.changes.receiver_count() != 0
     }
 
-    pub(super) fn changed(&self, tenant: TenantId, row: ExecutionRow) {
+    pub(super) fn changed(&self, tenant: TenantId, item: FeedItem) {
         // Nobody reading is no failure.
-        drop(self.changes.send((tenant, Arc::new(row))));
+        drop(self.changes.send((tenant, item)));
     }
 
-    pub(super) fn changes(&self) -> broadcast::Receiver<(TenantId, Arc<ExecutionRow>)> {
+    pub(super) fn changes(&self) -> broadcast::Receiver<(TenantId, FeedItem)> {
         self.changes.subscribe()
     }
 }

@@ -16,7 +16,7 @@ use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
-    ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page,
+    ExecutionQuery, ExecutionRow, InboxMessage, MessageKind, Page, ProgressRow,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
 
@@ -65,6 +65,8 @@ pub struct ExecutionView {
     pub row: ExecutionRow,
     /// The JSON pointers of the tasks at work; empty once it has ended.
     pub current_tasks: Vec<String>,
+    /// What functions at work last said of themselves.
+    pub progress: Vec<ProgressRow>,
 }
 
 impl Handle {
@@ -273,7 +275,7 @@ impl Handle {
         let Some(row) = store.execution_fetch(scope, id).await? else {
             return Ok(None);
         };
-        let mut current_tasks = Vec::new();
+        let (mut current_tasks, mut said) = (Vec::new(), Vec::new());
         if !row.status.is_ended()
             && let Some(loaded) = store.execution_load(&[id]).await?.into_iter().next()
         {
@@ -284,8 +286,14 @@ impl Handle {
                 .await?;
             let progress = Progress::recover(&self.core, &loaded, Arc::clone(&program))?;
             current_tasks = progress.state.current_tasks(&program);
+            said = store.progress_fetch(&[id]).await?;
+            said.retain(|one| progress.state.expects(one.effect));
         }
-        Ok(Some(ExecutionView { row, current_tasks }))
+        Ok(Some(ExecutionView {
+            row,
+            current_tasks,
+            progress: said,
+        }))
     }
 
     /// Lists executions, newest first, without input, output and error.
@@ -478,16 +486,15 @@ impl Handle {
         self.core.publish(scope, event).await
     }
 
-    /// Gives the tenant's changes from now on: starts, parkings and ends.
+    /// Gives the tenant's changes from now on: starts, parkings, ends, and what functions
+    /// say of themselves.
     pub fn feed(&self, scope: &Scope) -> impl Stream<Item = FeedItem> + Send + use<> {
         let tenant = scope.tenant();
         let changes = self.core.feed.changes();
         stream::unfold(changes, move |mut changes| async move {
             loop {
                 match changes.recv().await {
-                    Ok((whose, row)) if whose == tenant => {
-                        return Some((FeedItem::Changed(row), changes));
-                    }
+                    Ok((whose, item)) if whose == tenant => return Some((item, changes)),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_)) => return Some((FeedItem::Lagged, changes)),
                     Err(RecvError::Closed) => return None,

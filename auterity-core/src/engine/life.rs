@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::Feed;
+use super::feed::{Feed, FeedItem};
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
+use super::watchdog::Watchdog;
 use crate::routines::Routines;
-use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next};
+use crate::store::{Claim, Entry, ExecutionRow, Fence, InboxMessage, Next, ProgressRow};
 use crate::{Actor, ExecutionId, Scope, TenantId};
 
 /// What all parts of a running engine share.
@@ -24,6 +25,7 @@ pub(super) struct Core {
     pub(super) programs: Programs,
     pub(super) feed: Feed,
     pub(super) routines: Routines,
+    pub(super) watchdog: Arc<Watchdog>,
     /// Rung when something may have become due.
     pub(super) wake: Notify,
     /// Whether the worker found more than it had room for, so that an end makes room.
@@ -63,6 +65,7 @@ impl Core {
             programs,
             feed: Feed::new(),
             routines,
+            watchdog: Watchdog::start(),
             wake: Notify::new(),
             behind: AtomicBool::new(false),
             unfenced,
@@ -106,7 +109,16 @@ impl Core {
     /// Spreads the word about a start, a parking or an end.
     pub(super) fn changed(&self, tenant: TenantId, row: impl FnOnce() -> ExecutionRow) {
         if self.feed.is_read() {
-            self.feed.changed(tenant, row());
+            self.feed
+                .changed(tenant, FeedItem::Changed(Arc::new(row())));
+        }
+    }
+
+    /// Spreads what a function says of itself.
+    pub(super) fn progressed(&self, row: ProgressRow) {
+        if self.feed.is_read() {
+            self.feed
+                .changed(row.tenant, FeedItem::Progressed(Arc::new(row)));
         }
     }
 }
@@ -184,12 +196,7 @@ impl Life {
     }
 
     /// Puts an execution of this worker back into the queue, to be due at the given time.
-    pub(super) async fn put_back(
-        &self,
-        claim: Claim,
-        due: Timestamp,
-        waiting_for: Option<&'static str>,
-    ) {
+    pub(super) async fn put_back(&self, claim: Claim, due: Timestamp, waiting_for: Option<String>) {
         let entry = Entry {
             tenant: claim.tenant,
             execution: claim.execution,
@@ -202,7 +209,7 @@ impl Life {
             messages: Vec::new(),
             next: Next::Parked {
                 due: Some(due),
-                waiting_for: waiting_for.map(str::to_owned),
+                waiting_for,
             },
         };
         if let Err(error) = self.journal.append(entry).await {

@@ -12,6 +12,7 @@
 //! Every event is committed before anything that follows from it is done. What was
 //! under way at a crash is done again with the same key.
 
+mod attempt;
 mod execution;
 mod feed;
 mod handle;
@@ -23,6 +24,8 @@ mod programs;
 mod progress;
 mod publish;
 mod start;
+mod transact;
+mod watchdog;
 mod worker;
 
 pub use feed::FeedItem;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
 use crate::functions::Functions;
-use crate::store::Store;
+use crate::store::{ConnectionSource, Store};
 use crate::{Error, ErrorKind, TenantId, definition, interpreter};
 
 /// The engine's settings.
@@ -31,6 +31,10 @@ pub struct Options {
     pub park_after: SignedDuration,
     /// Events after which a snapshot is written, besides the one at each parking.
     pub snapshot_every: u32,
+    /// For how long a call of a function that this engine does not know is left for other
+    /// workers, counted from the beginning of its task. Without other workers it fails at
+    /// once.
+    pub unknown_function_wait: SignedDuration,
     /// Operations that one journal batch holds at most.
     pub batch_max: usize,
     /// Limits of definitions.
@@ -50,6 +54,7 @@ impl Default for Options {
             poll: SignedDuration::from_secs(1),
             park_after: SignedDuration::from_secs(2),
             snapshot_every: 100,
+            unknown_function_wait: SignedDuration::from_mins(1),
             batch_max: 512,
             definition: definition::Limits::default(),
             execution: interpreter::Limits::default(),
@@ -86,6 +91,8 @@ impl Options {
 pub struct Ports {
     /// Where definitions and the journal are kept.
     pub store: Arc<dyn Store>,
+    /// Where transactional functions get their transactions.
+    pub connections: Arc<dyn ConnectionSource>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random bits, for ids.
@@ -101,8 +108,10 @@ impl Ports {
     /// functions and no secrets.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
+        let connections: Arc<dyn ConnectionSource> = Arc::clone(&store) as _;
         Self {
             store,
+            connections,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             functions: Functions::built_in(),

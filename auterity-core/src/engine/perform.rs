@@ -1,17 +1,18 @@
 //! Performs effects: calls functions, publishes events, starts children.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
-use crate::functions::{Function, Invocation};
-use crate::interpreter::{Effect, EffectResult, Machine, Problem, ProblemKind, Request, request};
+use super::transact::Transact;
+use crate::functions::Callable;
+use crate::interpreter::{
+    Effect, EffectResult, Machine, Problem, ProblemKind, Request, Tried, request,
+};
 use crate::store::Parent;
 use crate::{ErrorKind, ExecutionId, TenantId};
 
@@ -22,6 +23,26 @@ pub(super) enum Performed {
     Ended { effect: u64, result: EffectResult },
     /// It goes on without this worker: a child execution that is awaited.
     Awaiting { effect: u64 },
+    /// A try failed and another one follows after a pause.
+    Failed {
+        effect: u64,
+        problem: Problem,
+        /// Whether it is known what the try did.
+        known: bool,
+        after: SignedDuration,
+        details: Option<Arc<Value>>,
+    },
+    /// It is for another worker: this one does not know the function.
+    Elsewhere { function: String },
+}
+
+/// A call as the definition asks for it.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) function: String,
+    pub(super) arguments: Value,
+    pub(super) input: Arc<Value>,
+    pub(super) task: String,
 }
 
 impl Active {
@@ -40,7 +61,7 @@ impl Active {
         }
     }
 
-    fn begin(&mut self, effect: u64) {
+    pub(super) fn begin(&mut self, effect: u64) {
         // The effect may have been given up by a later event of the same entry.
         if self.life.is_over() || !self.progress.state.expects(effect) {
             return;
@@ -64,22 +85,82 @@ impl Active {
             tenant: identity.tenant,
             execution: identity.execution,
             effect,
+            tried: self.progress.state.tried(effect).cloned(),
+            began: self.progress.state.began(effect),
+            recovered: self.recovered,
         };
+        let request = match doing.in_transaction(request) {
+            Ok(transact) => {
+                self.transacting.push_back(transact);
+                return;
+            }
+            Err(request) => request,
+        };
+        let (doing, request) = *request;
         let handle = self.performing.spawn(doing.work(request));
         self.handles.insert(effect, handle);
     }
 }
 
 /// One effect under way.
-struct Doing {
-    core: Arc<Core>,
-    life: Arc<Life>,
-    tenant: TenantId,
-    execution: ExecutionId,
-    effect: u64,
+pub(super) struct Doing {
+    pub(super) core: Arc<Core>,
+    pub(super) life: Arc<Life>,
+    pub(super) tenant: TenantId,
+    pub(super) execution: ExecutionId,
+    pub(super) effect: u64,
+    /// The tries that it has behind it.
+    pub(super) tried: Option<Tried>,
+    /// When its task began.
+    pub(super) began: Option<Timestamp>,
+    /// Whether the execution came from the database: the call may have been cut off.
+    pub(super) recovered: bool,
 }
 
+/// One effect with what it asks for.
+type Asked = (Doing, Result<Request, Problem>);
+
 impl Doing {
+    /// Sorts out the calls that the execution makes itself, in a transaction.
+    fn in_transaction(self, request: Result<Request, Problem>) -> Result<Transact, Box<Asked>> {
+        let Ok(Request::Call { function, .. }) = &request else {
+            return Err(Box::new((self, request)));
+        };
+        let found = self.core.ports.functions.find(function);
+        let found = found.filter(|found| matches!(found.callable(), Callable::Transactional(_)));
+        match (found.map(Arc::clone), request) {
+            (
+                Some(registration),
+                Ok(Request::Call {
+                    function,
+                    arguments,
+                    input,
+                    task,
+                }),
+            ) => Ok(Transact {
+                call: Call {
+                    function,
+                    arguments,
+                    input,
+                    task,
+                },
+                registration,
+                doing: self,
+            }),
+            (_, request) => Err(Box::new((self, request))),
+        }
+    }
+
+    /// Gives an end of the effect.
+    pub(super) fn ended(&self, result: Result<Value, Problem>) -> Performed {
+        let result = match result.and_then(|value| self.bounded(value)) {
+            Ok(value) => EffectResult::Value(Arc::new(value)),
+            Err(problem) => EffectResult::Problem(problem),
+        };
+        let effect = self.effect;
+        Performed::Ended { effect, result }
+    }
+
     async fn work(self, request: Result<Request, Problem>) -> Performed {
         let effect = self.effect;
         let result = match request {
@@ -89,7 +170,15 @@ impl Doing {
                 arguments,
                 input,
                 task,
-            }) => self.call(&function, arguments, input, task).await,
+            }) => {
+                let call = Call {
+                    function,
+                    arguments,
+                    input,
+                    task,
+                };
+                return self.call(call).await;
+            }
             Ok(Request::Emit { event }) => self.emit(event).await,
             Ok(Request::Child {
                 namespace,
@@ -111,35 +200,7 @@ impl Doing {
                 }
             }
         };
-        let result = match result.and_then(|value| self.bounded(value)) {
-            Ok(value) => EffectResult::Value(Arc::new(value)),
-            Err(problem) => EffectResult::Problem(problem),
-        };
-        Performed::Ended { effect, result }
-    }
-
-    async fn call(
-        &self,
-        name: &str,
-        arguments: Value,
-        input: Arc<Value>,
-        task: String,
-    ) -> Result<Value, Problem> {
-        let Some(function) = self.core.ports.functions.get(name) else {
-            return Err(unknown_function(name));
-        };
-        let cancelled = CancellationToken::new();
-        let _cancel_when_dropped = cancelled.clone().drop_guard();
-        let invocation = Invocation {
-            scope: self.life.scope(self.tenant),
-            execution: self.execution,
-            task,
-            arguments,
-            input,
-            key: format!("{}-{}", self.execution, self.effect),
-            cancelled,
-        };
-        guarded(&*function, invocation).await
+        self.ended(result)
     }
 
     async fn emit(&self, event: Value) -> Result<Value, Problem> {
@@ -183,12 +244,12 @@ impl Doing {
     }
 
     /// Waits a little before the database is asked again.
-    async fn pause(&self) {
+    pub(super) async fn pause(&self) {
         let until = self.core.now() + self.core.options.poll;
         self.core.ports.clock.sleep_until(until).await;
     }
 
-    fn bounded(&self, value: Value) -> Result<Value, Problem> {
+    pub(super) fn bounded(&self, value: Value) -> Result<Value, Problem> {
         let most = self.core.options.execution.payload_bytes_max;
         if crate::interpreter::fits(&value, most) {
             return Ok(value);
@@ -197,31 +258,4 @@ impl Doing {
             format!("the result is larger than {most} bytes of JSON (limit payload_bytes_max)");
         Err(Problem::new(ProblemKind::Runtime, detail))
     }
-}
-
-/// Calls a function so that its panic is its own problem only.
-async fn guarded(function: &dyn Function, invocation: Invocation) -> Result<Value, Problem> {
-    let task = invocation.task.clone();
-    AssertUnwindSafe(function.call(invocation))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
-            tracing::error!(%task, "a function panicked");
-            Err(Problem::new(ProblemKind::Runtime, "the function panicked"))
-        })
-}
-
-fn unknown_function(name: &str) -> Problem {
-    let detail = match name {
-        "run/script" | "run/shell" | "run/container" => {
-            format!("tasks of kind {name} are off: the host has not enabled them")
-        }
-        "grpc" | "asyncapi" | "mcp" | "a2a" => {
-            format!("calls of kind {name} are not available in this engine yet")
-        }
-        _ => format!(
-            "there is no function named {name} in this engine; the host registers functions"
-        ),
-    };
-    Problem::new(ProblemKind::Configuration, detail).with_status(501)
 }

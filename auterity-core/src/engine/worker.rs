@@ -257,8 +257,8 @@ impl Worker {
                 let execution = claim.execution;
                 tracing::error!(error = ?error, %execution, "an execution cannot be loaded");
                 let due = core.now() + UNREADABLE_WAIT;
-                life.put_back(claim, due, Some("an engine that can read it"))
-                    .await;
+                let what = "an engine that can read it".to_owned();
+                life.put_back(claim, due, Some(what)).await;
             }
         }
         Ok(claims.len() == room && 0 < room)

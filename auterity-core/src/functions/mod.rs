@@ -5,6 +5,9 @@ mod http;
 mod invocation;
 mod openapi;
 mod registry;
+mod retry;
+mod store;
+mod transactional;
 mod typed;
 
 use std::fmt;
@@ -14,9 +17,15 @@ use serde_json::Value;
 
 pub use echo::Echo;
 pub use http::{Http, HttpOptions};
-pub use invocation::Invocation;
+pub(crate) use invocation::Beat;
+pub use invocation::{Heart, Invocation};
 pub use openapi::OpenApi;
+pub(crate) use registry::Callable;
 pub use registry::{Durability, FunctionInfo, Functions, Registration};
+pub use retry::Retry;
+pub use store::{KeyValue, StoreAction, StoreAnswer, StoreItem};
+pub(crate) use transactional::Transactional;
+pub use transactional::TransactionalFunction;
 pub use typed::{Typed, TypedFunction};
 
 use crate::interpreter::Problem;

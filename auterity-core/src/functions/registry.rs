@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{Echo, Function, Http, OpenApi, Signature, Typed, TypedFunction};
+use super::transactional::{Transactional, TypedTransactional};
+use super::{
+    Echo, Function, Http, KeyValue, OpenApi, Retry, Signature, TransactionalFunction, Typed,
+    TypedFunction,
+};
 
 /// When the task after a call may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,10 +32,26 @@ pub enum Durability {
 pub struct Registration {
     name: String,
     version: Version,
-    function: Arc<dyn Function>,
+    callable: Callable,
     signature: Signature,
     durability: Durability,
+    timeout: Option<SignedDuration>,
+    heartbeat: Option<SignedDuration>,
+    retry: Retry,
 }
+
+/// What a registration stands for.
+#[derive(Debug, Clone)]
+pub(crate) enum Callable {
+    /// It works outside and gives a result.
+    Plain(Arc<dyn Function>),
+    /// It works in a transaction that commits with the result.
+    Transactional(Arc<dyn Transactional>),
+}
+
+/// The time of a transactional function, unless it declares another: while it works
+/// others may have to wait.
+const TRANSACTION_TIME: SignedDuration = SignedDuration::from_secs(3);
 
 impl Registration {
     /// Declares a function under a name, as version 1.0.0.
@@ -39,12 +60,20 @@ impl Registration {
     /// `call: name:1.2.0`. An `@` in what is called names a catalog, so names have none.
     #[must_use]
     pub fn new(name: impl Into<String>, function: impl Function) -> Self {
+        let signature = function.signature();
+        Self::of(name.into(), signature, Callable::Plain(Arc::new(function)))
+    }
+
+    fn of(name: String, signature: Signature, callable: Callable) -> Self {
         Self {
-            name: name.into(),
+            name,
             version: Version::new(1, 0, 0),
-            signature: function.signature(),
-            function: Arc::new(function),
+            callable,
+            signature,
             durability: Durability::default(),
+            timeout: None,
+            heartbeat: None,
+            retry: Retry::default(),
         }
     }
 
@@ -52,6 +81,16 @@ impl Registration {
     #[must_use]
     pub fn typed(name: impl Into<String>, function: impl TypedFunction) -> Self {
         Self::new(name, Typed::new(function))
+    }
+
+    /// Declares a transactional function under a name, as version 1.0.0, with three
+    /// seconds for each try.
+    #[must_use]
+    pub fn transactional(name: impl Into<String>, function: impl TransactionalFunction) -> Self {
+        let function = TypedTransactional::new(function);
+        let signature = function.signature();
+        let callable = Callable::Transactional(Arc::new(function));
+        Self::of(name.into(), signature, callable).timeout(TRANSACTION_TIME)
     }
 
     /// Sets the version.
@@ -76,8 +115,49 @@ impl Registration {
         self
     }
 
-    pub(crate) fn function(&self) -> &Arc<dyn Function> {
-        &self.function
+    /// Declares how long one try may take; without it a try has the time that the
+    /// definition gives its task. A try that is cut off has an unknown outcome: a retry
+    /// has the same key.
+    #[must_use]
+    pub fn timeout(mut self, timeout: SignedDuration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Declares that the function says a [`heartbeat`](super::Invocation::heartbeat) at
+    /// least this often. One that is silent for longer is given up as if its worker had
+    /// died: a retry has the same key and is given the last details.
+    #[must_use]
+    pub fn heartbeat(mut self, silence_max: SignedDuration) -> Self {
+        self.heartbeat = Some(silence_max);
+        self
+    }
+
+    /// Declares how failed tries are repeated, unless the definition's own `try` decides.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn callable(&self) -> &Callable {
+        &self.callable
+    }
+
+    pub(crate) fn try_timeout(&self) -> Option<SignedDuration> {
+        self.timeout
+    }
+
+    pub(crate) fn silence_max(&self) -> Option<SignedDuration> {
+        self.heartbeat
+    }
+
+    pub(crate) fn retries(&self) -> &Retry {
+        &self.retry
     }
 
     /// Gives when the task after a call may begin.
@@ -92,6 +172,10 @@ impl Registration {
             version: self.version.to_string(),
             signature: self.signature.clone(),
             durability: self.durability,
+            transactional: matches!(self.callable, Callable::Transactional(_)),
+            timeout: self.timeout,
+            heartbeat: self.heartbeat,
+            attempts_max: self.retry.attempts_max,
         }
     }
 }
@@ -102,7 +186,7 @@ impl fmt::Debug for Registration {
             .field("name", &self.name)
             .field("version", &self.version)
             .field("durability", &self.durability)
-            .field("function", &self.function)
+            .field("callable", &self.callable)
             .finish_non_exhaustive()
     }
 }
@@ -118,6 +202,14 @@ pub struct FunctionInfo {
     pub signature: Signature,
     /// When the task after a call may begin.
     pub durability: Durability,
+    /// Whether its writes commit with the journal.
+    pub transactional: bool,
+    /// How long one try may take.
+    pub timeout: Option<SignedDuration>,
+    /// How long it may be silent.
+    pub heartbeat: Option<SignedDuration>,
+    /// Tries in all, unless the definition decides otherwise.
+    pub attempts_max: u32,
 }
 
 /// The functions that definitions can call, by name and version.
@@ -142,6 +234,10 @@ impl Functions {
             .with("echo", Echo)
             .with("http", Http::default())
             .with("openapi", OpenApi::default())
+            .register(
+                Registration::transactional("store", KeyValue)
+                    .describe("Keeps values by key for the tenant's workflows, exactly once."),
+            )
     }
 
     /// Adds a function as version 1.0.0, in place of any of the same name and version.
@@ -179,11 +275,14 @@ impl Functions {
         self.by_name.get(name)?.get(&version)
     }
 
-    /// Finds the function that `call: reference` calls.
+    /// Finds the function that `call: reference` calls; those that the engine itself
+    /// must perform, in a transaction for example, are not among them.
     #[must_use]
     pub fn get(&self, reference: &str) -> Option<Arc<dyn Function>> {
-        self.find(reference)
-            .map(|found| Arc::clone(found.function()))
+        match self.find(reference)?.callable() {
+            Callable::Plain(function) => Some(Arc::clone(function)),
+            Callable::Transactional(_) => None,
+        }
     }
 
     /// Tells whether `call: reference` calls a function of the registry.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +34,20 @@ pub enum Event {
         /// What it gave.
         result: EffectResult,
     },
+    /// A try of a call failed, and another one follows.
+    TryFailed {
+        /// The effect.
+        effect: u64,
+        /// Why it failed.
+        problem: Problem,
+        /// Whether it is known what the try did: if not, the next one has the same key.
+        known: bool,
+        /// When the next one begins.
+        next_at: Timestamp,
+        /// What it last said of itself, if it was cut off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        details: Option<Arc<Value>>,
+    },
     /// An awaited child execution ended.
     ChildEnded {
         /// The effect that started it.
@@ -59,10 +74,11 @@ pub enum Event {
 }
 
 /// The words of all kinds of events.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "execution.started",
     "effect.completed",
     "effect.failed",
+    "effect.retrying",
     "child.ended",
     "timer.fired",
     "cloud_event.received",
@@ -90,6 +106,7 @@ impl Event {
                 result: EffectResult::Problem(_),
                 ..
             } => "effect.failed",
+            Self::TryFailed { .. } => "effect.retrying",
             Self::ChildEnded { .. } => "child.ended",
             Self::TimerFired => "timer.fired",
             Self::CloudEventReceived { .. } => "cloud_event.received",

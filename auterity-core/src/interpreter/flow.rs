@@ -256,6 +256,7 @@ impl Work<'_> {
         };
         if let Waiting::Effect { effect, child } = own.waiting {
             self.out.effects.push(Effect::Abandon { effect, child });
+            self.state.tried.remove(&effect);
         }
         own.waiting = Waiting::Nothing;
         let Some(frame) = own.top_task_mut() else {

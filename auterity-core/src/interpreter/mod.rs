@@ -19,6 +19,7 @@ mod schedule;
 mod state;
 mod task;
 mod transition;
+mod tries;
 
 pub use effect::{Effect, Filter, FilterCorrelation};
 pub use event::{EffectResult, Event};
@@ -26,5 +27,5 @@ pub use limits::Limits;
 pub use problem::{Problem, ProblemKind};
 pub use record::{TaskRecord, TaskState, fits};
 pub use request::{Request, request};
-pub use state::{End, STATE_FORMAT, State};
+pub use state::{End, STATE_FORMAT, State, Tried};
 pub use transition::{Machine, Transition, transition};

@@ -100,6 +100,20 @@ impl Problem {
         }
     }
 
+    /// Makes a runtime error of another error: for functions that give up with it. Its
+    /// message is seen by whoever may see the execution.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
+    pub fn failed(error: impl std::error::Error) -> Self {
+        Self::new(ProblemKind::Runtime, error.to_string())
+    }
+
+    /// Tells whether the problem is of a standard type.
+    #[must_use]
+    pub fn is(&self, kind: ProblemKind) -> bool {
+        self.type_matches(&format!("{KIT_PREFIX}{}", kind.word()))
+    }
+
     /// Sets the status code.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {

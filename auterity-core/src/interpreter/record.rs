@@ -41,7 +41,8 @@ pub struct TaskRecord {
     pub at: Timestamp,
     /// When it began.
     pub started_at: Timestamp,
-    /// Which try of the enclosing `try` this was, from 1.
+    /// Which try of the enclosing `try` this was, from 1; where a function is tried again
+    /// by itself, how many of its tries have failed.
     pub attempt: u32,
     /// What it gave, when completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,9 +31,27 @@ pub struct State {
     pub(crate) threads: BTreeMap<u32, Thread>,
     pub(crate) next_thread: u32,
     pub(crate) next_effect: u64,
+    /// Calls that failed and are tried again, by the number of their effect.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tried: BTreeMap<u64, Tried>,
     /// Task activations so far.
     pub(crate) activations: u64,
     pub(crate) end: Option<End>,
+}
+
+/// The tries that a call has behind it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// All of them.
+    pub tries: u32,
+    /// Those whose outcome is known.
+    pub known: u32,
+    /// When the next one begins; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// What the last one said of itself before it was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Arc<Value>>,
 }
 
 /// How an execution ended.
@@ -183,6 +201,7 @@ impl State {
             threads: BTreeMap::new(),
             next_thread: 1,
             next_effect: 1,
+            tried: BTreeMap::new(),
             activations: 0,
             end: None,
         }
@@ -226,6 +245,25 @@ impl State {
                 Waiting::Effect { effect, .. } => Some(effect),
                 _ => None,
             })
+            .filter(|effect| {
+                self.tried(*effect)
+                    .is_none_or(|tried| tried.next_at.is_none())
+            })
+    }
+
+    /// Tells which tries a call has behind it, if any failed.
+    #[must_use]
+    pub fn tried(&self, effect: u64) -> Option<&Tried> {
+        self.tried.get(&effect)
+    }
+
+    /// Tells when the task that waits for this effect began.
+    #[must_use]
+    pub fn began(&self, effect: u64) -> Option<Timestamp> {
+        let waiting = self.threads.values().find(|thread| {
+            matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+        });
+        Some(waiting?.top_task()?.started_at)
     }
 
     /// Tells whether some thread could go on at once.
@@ -258,7 +296,12 @@ impl State {
             };
             [frame.deadline, attempt].into_iter().flatten()
         });
-        waits.chain(deadlines).chain(self.deadline).min()
+        let tries = self.tried.values().filter_map(|tried| tried.next_at);
+        waits
+            .chain(deadlines)
+            .chain(tries)
+            .chain(self.deadline)
+            .min()
     }
 
     pub(crate) fn task_frames(&self) -> impl Iterator<Item = &TaskFrame> {

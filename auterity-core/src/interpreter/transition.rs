@@ -102,7 +102,11 @@ impl Work<'_> {
             Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
                 self.effect_ended(*effect, result);
             }
-            Event::TimerFired => self.expire(),
+            Event::TryFailed { .. } => self.try_failed(event),
+            Event::TimerFired => {
+                self.begin_tries();
+                self.expire();
+            }
             Event::CloudEventReceived { effect, event } => self.receive(*effect, event),
             Event::CancelRequested { reason } => self.cancel(reason.clone()),
             Event::Continued => self.go_on(),
@@ -168,6 +172,7 @@ impl Work<'_> {
         });
         let Some((id, thread)) = waiting else { return };
         thread.waiting = Waiting::Nothing;
+        self.state.tried.remove(&effect);
         let step = match result {
             EffectResult::Value(value) => Step::Done(Data::clone(value), None),
             EffectResult::Problem(problem) => Step::Fail(problem.clone()),

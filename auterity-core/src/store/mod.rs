@@ -12,17 +12,19 @@ mod memory;
 mod precedence;
 mod records;
 mod sea;
+mod transaction;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use memory::MemoryStore;
 pub use records::{
     Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
     DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
-    Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
+    Loaded, MessageKind, Next, Outcome, Page, Parent, ProgressRow, Snapshot, Start, Status,
+    Subscription,
 };
 pub use sea::{SeaOptions, SeaStore, Synchronous};
-
-use std::fmt;
+pub use transaction::{ConnectionSource, Transaction};
+pub(crate) use transaction::{Failure, Swap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,7 +38,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: ConnectionSource {
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 
@@ -109,6 +111,19 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Ends the worker's life: its executions become claimable at once. Harmless for
     /// a life that has ended already.
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error>;
+
+    /// Counts the workers whose lease has not run out.
+    async fn worker_count(&self, now: Timestamp) -> Result<u32, Error>;
+
+    /// Keeps what a function under way says of itself, in place of what it said before,
+    /// if the execution is the worker's.
+    async fn progress_put(&self, fence: &Fence, row: &ProgressRow) -> Result<(), Error>;
+
+    /// Fetches what functions of executions said, by effect.
+    async fn progress_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<ProgressRow>, Error>;
+
+    /// Removes what a function said: it has ended.
+    async fn progress_delete(&self, id: ExecutionId, effect: u64) -> Result<(), Error>;
 
     /// Appends a batch to the journal in one transaction, together with everything
     /// that hangs on it: starts, snapshots, subscriptions, queue state, ends,

@@ -379,6 +379,25 @@ pub enum Outcome {
     Refused(String),
 }
 
+/// What a function under way last said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgressRow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The effect in it.
+    pub effect: u64,
+    /// The JSON pointer of the task in the definition.
+    pub task: String,
+    /// Which try of the function it is, from 1.
+    pub attempt: u32,
+    /// When it was said.
+    pub at: Timestamp,
+    /// What was said, as JSON text.
+    pub details: Arc<str>,
+}
+
 /// What is needed to go on with an execution.
 #[derive(Debug, Clone)]
 pub struct Loaded {

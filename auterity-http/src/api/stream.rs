@@ -44,6 +44,10 @@ async fn sse_event(item: FeedItem) -> Option<sse::Event> {
             let data = serde_json::to_string(&ExecutionSummary::from(&*row)).ok()?;
             Some(sse::Event::message(data).event_type("execution"))
         }
+        FeedItem::Progressed(row) => {
+            let data = serde_json::to_string(&Progress::from(&*row)).ok()?;
+            Some(sse::Event::message(data).event_type("progress"))
+        }
         FeedItem::Lagged => Some(sse::Event::message("{}").event_type("reset")),
     }
 }

@@ -1,19 +1,21 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
 mod state;
+mod transaction;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use self::state::{Definition, State};
+pub(super) use self::transaction::MemoryTransaction;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::precedence::precedence;
 use crate::store::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription, check,
+    Claim, ClaimRequest, ConnectionSource, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence,
+    InboxMessage, Loaded, Outcome, Page, ProgressRow, Store, Subscription, Transaction, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -21,7 +23,9 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// workers give.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Held by the one transaction that is open.
+    transaction: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl MemoryStore {
@@ -33,6 +37,15 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ConnectionSource for MemoryStore {
+    async fn begin(&self, _scope: &Scope) -> Result<Transaction, Error> {
+        let alone = Arc::clone(&self.transaction).lock_owned().await;
+        let session = MemoryTransaction::new(Arc::clone(&self.state), alone);
+        Ok(Transaction::memory(session))
     }
 }
 
@@ -188,6 +201,29 @@ impl Store for MemoryStore {
 
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         self.state().release(fence);
+        Ok(())
+    }
+
+    async fn worker_count(&self, now: Timestamp) -> Result<u32, Error> {
+        Ok(self.state().living(now))
+    }
+
+    async fn progress_put(&self, fence: &Fence, row: &ProgressRow) -> Result<(), Error> {
+        self.state().put_progress(fence, row);
+        Ok(())
+    }
+
+    async fn progress_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<ProgressRow>, Error> {
+        let state = self.state();
+        let found = state.progress.values();
+        Ok(found
+            .filter(|row| ids.contains(&row.execution))
+            .cloned()
+            .collect())
+    }
+
+    async fn progress_delete(&self, id: ExecutionId, effect: u64) -> Result<(), Error> {
+        self.state().progress.remove(&(id, effect));
         Ok(())
     }
 

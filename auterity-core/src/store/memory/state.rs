@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::store::{
     Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow, Fence, InboxMessage,
-    Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
+    Loaded, Next, Outcome, ProgressRow, Snapshot, Start, Status, Subscription, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) executions: HashMap<ExecutionId, Execution>,
     pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
+    pub(super) progress: BTreeMap<(ExecutionId, u64), ProgressRow>,
+    pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: BTreeSet<(Reverse<i32>, Timestamp, ExecutionId)>,
@@ -204,6 +206,21 @@ impl State {
         if let Place::Parked { due, .. } = execution.place {
             let due = due.map_or(message.at, |due| due.min(message.at));
             self.place(id, Place::Ready { due });
+        }
+    }
+
+    /// Counts the workers whose lease has not run out.
+    pub(super) fn living(&self, now: Timestamp) -> u32 {
+        let living = self.workers.values();
+        let living = living.filter(|worker| worker.lease_until.is_some_and(|until| now <= until));
+        u32::try_from(living.count()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn put_progress(&mut self, fence: &Fence, row: &ProgressRow) {
+        let owned = self.owned.get(&fence.worker);
+        if owned.is_some_and(|owned| owned.contains(&row.execution)) {
+            self.progress
+                .insert((row.execution, row.effect), row.clone());
         }
     }
 

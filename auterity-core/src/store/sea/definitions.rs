@@ -87,7 +87,7 @@ impl SeaStore {
     }
 
     /// Executes a statement where writes go; gives its first row.
-    async fn on_writer(
+    pub(super) async fn on_writer(
         &self,
         text: &str,
         values: Vec<Value>,

@@ -224,7 +224,11 @@ impl SeaStore {
     }
 
     /// Executes a read for many ids; `#` in the text stands for their list.
-    async fn by_ids(&self, text: &str, ids: &[ExecutionId]) -> Result<Vec<QueryResult>, Error> {
+    pub(super) async fn by_ids(
+        &self,
+        text: &str,
+        ids: &[ExecutionId],
+    ) -> Result<Vec<QueryResult>, Error> {
         let mut rows = Vec::new();
         for some in ids.chunks(IDS_MAX) {
             let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();

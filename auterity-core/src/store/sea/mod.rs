@@ -10,8 +10,10 @@ mod migration;
 #[cfg(test)]
 mod plans;
 mod postgres;
+mod progress;
 mod rows;
 mod sqlite;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -25,10 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
+pub(super) use self::transaction::{SeaTransaction, failure};
 use super::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription,
+    Claim, ClaimRequest, ConnectionSource, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence,
+    InboxMessage, Loaded, Outcome, Page, ProgressRow, Store, Subscription, Transaction,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -52,6 +55,8 @@ pub struct SeaOptions {
     pub connections_min: u32,
     /// Connections for reading at most.
     pub connections_max: u32,
+    /// Transactions of functions that may be open at the same time; SQLite has one.
+    pub transactions_max: u32,
     /// How long one statement may take.
     pub statement_timeout: SignedDuration,
     /// The PostgreSQL schema that holds the engine's tables; letters, digits and `_`.
@@ -65,6 +70,7 @@ impl Default for SeaOptions {
         Self {
             connections_min: 1,
             connections_max: 8,
+            transactions_max: 8,
             statement_timeout: SignedDuration::from_secs(30),
             schema: "auterity_engine".to_owned(),
             synchronous: Synchronous::Full,
@@ -168,6 +174,13 @@ impl SeaStore {
 }
 
 #[async_trait]
+impl ConnectionSource for SeaStore {
+    async fn begin(&self, _scope: &Scope) -> Result<Transaction, Error> {
+        self.begin_transaction().await
+    }
+}
+
+#[async_trait]
 impl Store for SeaStore {
     async fn migrate(&self) -> Result<(), Error> {
         match &*self.hot {
@@ -253,6 +266,22 @@ impl Store for SeaStore {
             Hot::Sqlite(hot) => hot.release(fence).await,
             Hot::Postgres(hot) => hot.release(fence).await,
         }
+    }
+
+    async fn worker_count(&self, now: Timestamp) -> Result<u32, Error> {
+        self.count_workers(now).await
+    }
+
+    async fn progress_put(&self, fence: &Fence, row: &ProgressRow) -> Result<(), Error> {
+        self.put_progress(fence, row).await
+    }
+
+    async fn progress_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<ProgressRow>, Error> {
+        self.fetch_progress(ids).await
+    }
+
+    async fn progress_delete(&self, id: ExecutionId, effect: u64) -> Result<(), Error> {
+        self.delete_progress(id, effect).await
     }
 
     async fn journal_append(

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
-    DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
-    Outcome, Page, Store, Subscription,
+    Claim, ClaimRequest, ConnectionSource, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence,
+    InboxMessage, Loaded, Outcome, Page, ProgressRow, Store, Subscription, Transaction,
 };
 use auterity_core::{Error, ExecutionId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -37,6 +37,13 @@ impl<S> Counting<S> {
     fn count(&self) -> &S {
         self.calls.fetch_add(1, Ordering::Relaxed);
         &self.store
+    }
+}
+
+#[async_trait]
+impl<S: Store> ConnectionSource for Counting<S> {
+    async fn begin(&self, scope: &Scope) -> Result<Transaction, Error> {
+        self.count().begin(scope).await
     }
 }
 
@@ -118,6 +125,22 @@ impl<S: Store> Store for Counting<S> {
 
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         self.count().worker_release(fence).await
+    }
+
+    async fn worker_count(&self, now: Timestamp) -> Result<u32, Error> {
+        self.count().worker_count(now).await
+    }
+
+    async fn progress_put(&self, fence: &Fence, row: &ProgressRow) -> Result<(), Error> {
+        self.count().progress_put(fence, row).await
+    }
+
+    async fn progress_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<ProgressRow>, Error> {
+        self.count().progress_fetch(ids).await
+    }
+
+    async fn progress_delete(&self, id: ExecutionId, effect: u64) -> Result<(), Error> {
+        self.count().progress_delete(id, effect).await
     }
 
     async fn journal_append(

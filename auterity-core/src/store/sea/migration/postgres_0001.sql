@@ -135,6 +135,27 @@ CREATE TABLE worker (
     UNIQUE (name, id, epoch)
 );
 
+-- What the function `store` keeps: a tenant's values by key.
+CREATE TABLE stored_value (
+    tenant uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    updated_at bigint NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+
+-- What functions under way last said of themselves: for people, and for the next try.
+CREATE TABLE effect_progress (
+    execution uuid NOT NULL,
+    effect bigint NOT NULL,
+    tenant uuid NOT NULL,
+    task text NOT NULL,
+    attempt bigint NOT NULL,
+    at bigint NOT NULL,
+    details text NOT NULL,
+    PRIMARY KEY (execution, effect)
+);
+
 CREATE FUNCTION clock_micros() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 $$;

@@ -131,3 +131,24 @@ CREATE TABLE worker (
     -- Absent once the life has ended.
     lease_until INTEGER
 ) WITHOUT ROWID;
+
+-- What the function `store` keeps: a tenant's values by key.
+CREATE TABLE stored_value (
+    tenant BLOB NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;
+
+-- What functions under way last said of themselves: for people, and for the next try.
+CREATE TABLE effect_progress (
+    execution BLOB NOT NULL,
+    effect INTEGER NOT NULL,
+    tenant BLOB NOT NULL,
+    task TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    details TEXT NOT NULL,
+    PRIMARY KEY (execution, effect)
+) WITHOUT ROWID;

@@ -56,11 +56,13 @@ pub(super) struct Postgres {
     journal_options: PgConnectOptions,
     journal_timeout: Duration,
     hot: PgPool,
+    /// For functions that work in a transaction of their own.
+    pub(super) functions: PgPool,
     read: PgPool,
     listening: PgPool,
     listener: Mutex<Option<PgListener>>,
     heard: watch::Sender<u64>,
-    schema: String,
+    pub(super) schema: String,
 }
 
 impl Postgres {
@@ -76,6 +78,11 @@ impl Postgres {
                 ("search_path", options.schema.as_str()),
                 ("statement_timeout", limit.as_str()),
             ]);
+        // The function sees the database as its role does, not the engine's schema.
+        let plain = PgConnectOptions::from_str(url)
+            .map_err(wrong)?
+            .disable_statement_logging()
+            .options([("statement_timeout", limit.as_str())]);
         let pool = |most: u32| {
             PgPoolOptions::new()
                 .max_connections(most)
@@ -94,6 +101,7 @@ impl Postgres {
             journal_options: hot.clone(),
             journal_timeout: allowed + NETWORK_PATIENCE,
             hot: pool(HOT_CONNECTIONS_MAX).connect_lazy_with(hot),
+            functions: pool(options.transactions_max.max(1)).connect_lazy_with(plain),
             listening: pool(1).connect_lazy_with(patient),
             listener: Mutex::new(None),
             heard: watch::Sender::new(0),
@@ -114,6 +122,7 @@ impl Postgres {
             let _said_goodbye = connection.close().await.is_ok();
         }
         self.hot.close().await;
+        self.functions.close().await;
         self.read.close().await;
     }
 
@@ -193,14 +202,7 @@ impl Postgres {
         fence: Option<&Fence>,
         entries: &[&Entry],
     ) -> Result<Vec<ExecutionId>, Refusal> {
-        let query = sqlx::query(AssertSqlSafe(APPEND.as_str()))
-            .bind(careful)
-            .bind(fence.map(|fence| fence.name.as_str()))
-            .bind(fence.map(|fence| fence.worker.as_uuid()))
-            .bind(fence.map(|fence| fence.epoch));
-        let row = self.call(Batch::of(entries).bind(query)).await?;
-        let skipped: Vec<Uuid> = row.try_get(0).map_err(refusal)?;
-        Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
+        skipped(&self.call(append_query(careful, fence, entries)).await?)
     }
 
     /// Calls a function on the journal's connection.
@@ -278,6 +280,31 @@ impl Postgres {
     fn channel(&self) -> String {
         format!("{}_due", self.schema)
     }
+}
+
+/// Writes a batch on a connection, as a part of the transaction that is open there.
+pub(super) async fn append_on(
+    connection: &mut PgConnection,
+    careful: bool,
+    fence: Option<&Fence>,
+    entries: &[&Entry],
+) -> Result<Vec<ExecutionId>, Refusal> {
+    let query = append_query(careful, fence, entries);
+    skipped(&query.fetch_one(connection).await.map_err(refusal)?)
+}
+
+fn append_query<'q>(careful: bool, fence: Option<&'q Fence>, entries: &[&'q Entry]) -> PgQuery<'q> {
+    let query = sqlx::query(AssertSqlSafe(APPEND.as_str()))
+        .bind(careful)
+        .bind(fence.map(|fence| fence.name.as_str()))
+        .bind(fence.map(|fence| fence.worker.as_uuid()))
+        .bind(fence.map(|fence| fence.epoch));
+    Batch::of(entries).bind(query)
+}
+
+fn skipped(row: &PgRow) -> Result<Vec<ExecutionId>, Refusal> {
+    let skipped: Vec<Uuid> = row.try_get(0).map_err(refusal)?;
+    Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
 }
 
 async fn migrate(pool: PgPool, schema: String) -> Result<(), sqlx::Error> {

@@ -196,7 +196,21 @@ impl Serialize for Hex {
 impl Script {
     /// The transaction of a batch.
     pub(super) fn of(fence: Option<&Fence>, entries: &[&Entry]) -> Result<Self, serde_json::Error> {
-        let mut script = Self::begin(appends(entries), journal(entries));
+        let script = Self::begin(appends(entries), journal(entries));
+        Ok(script.append(fence, entries)?.commit())
+    }
+
+    /// The same as a part of a transaction that is open already.
+    pub(super) fn inside(
+        fence: Option<&Fence>,
+        entries: &[&Entry],
+    ) -> Result<Self, serde_json::Error> {
+        let script = Self::empty(appends(entries), journal(entries));
+        script.append(fence, entries)
+    }
+
+    fn append(self, fence: Option<&Fence>, entries: &[&Entry]) -> Result<Self, serde_json::Error> {
+        let mut script = self;
         if fence.is_some() {
             script.push(FENCE);
         }
@@ -228,7 +242,7 @@ impl Script {
             .map(|(_, message)| message_row(message))
             .collect();
         script.add(14, MESSAGES, &sent)?;
-        Ok(script.commit())
+        Ok(script)
     }
 
     /// The transaction of messages that ride with no entry.
@@ -278,8 +292,14 @@ impl Script {
     }
 
     fn begin(appends: Vec<(Uuid, Uuid)>, journal: Vec<JournalRow>) -> Self {
+        let mut script = Self::empty(appends, journal);
+        script.text.push_str("BEGIN IMMEDIATE;");
+        script
+    }
+
+    fn empty(appends: Vec<(Uuid, Uuid)>, journal: Vec<JournalRow>) -> Self {
         Self {
-            text: "BEGIN IMMEDIATE;".to_owned(),
+            text: String::new(),
             rows: 2 * padded(appends.len()) + 7 * padded(journal.len()),
             sections: Default::default(),
             appends,
