@@ -199,7 +199,9 @@ impl Handle {
     /// # Errors
     /// Kind [`NotFound`](ErrorKind::NotFound) without such a workflow,
     /// [`Invalid`](ErrorKind::Invalid) with [violations](Error::violations) when the
-    /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large.
+    /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large,
+    /// [`Conflict`](ErrorKind::Conflict) when the idempotency key belongs to a start of
+    /// something else.
     ///
     /// # Cancel safety
     /// A dropped future may leave the execution started; use an idempotency key.

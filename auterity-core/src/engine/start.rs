@@ -9,7 +9,7 @@ use super::execution::Active;
 use super::life::Core;
 use super::progress::{Given, Identity, Prepared, Progress, to_json};
 use crate::interpreter::{Event, fits};
-use crate::store::{Next, Outcome, Parent, Start};
+use crate::store::{ExecutionRow, Next, Outcome, Parent, Start};
 use crate::{Error, ErrorKind, ExecutionId, Scope, Violation};
 
 /// Attributes that one execution may carry, and the bytes of a name or value.
@@ -29,7 +29,8 @@ pub struct StartRequest {
     pub version: Option<String>,
     /// The raw input.
     pub input: Value,
-    /// A repeated start with the same key finds the first execution.
+    /// A repeated start with the same key finds the first execution; a start of
+    /// something else with this key is refused.
     pub idempotency_key: Option<String>,
     /// Searchable names and values.
     pub attributes: BTreeMap<String, String>,
@@ -65,13 +66,54 @@ pub(super) struct Origin {
     pub(super) parent: Option<Parent>,
 }
 
+/// What a start with a key asks for, to compare it with an earlier one of the same key.
+struct Again {
+    namespace: String,
+    name: String,
+    version: Option<String>,
+    input: Arc<Value>,
+    attributes: BTreeMap<String, String>,
+}
+
+impl Again {
+    fn of(request: &StartRequest, input: &Arc<Value>) -> Option<Self> {
+        request.idempotency_key.as_ref()?;
+        Some(Self {
+            namespace: request.namespace.clone(),
+            name: request.name.clone(),
+            version: request.version.clone(),
+            input: Arc::clone(input),
+            attributes: request.attributes.clone(),
+        })
+    }
+
+    /// Compares with the first start as it is kept. Who names no version takes the one
+    /// that was the highest then.
+    fn is_of(&self, first: &ExecutionRow) -> bool {
+        let workflow = &first.workflow;
+        let same_version = self
+            .version
+            .as_ref()
+            .is_none_or(|version| *version == workflow.version);
+        let input = first
+            .input
+            .as_deref()
+            .and_then(|text| serde_json::from_str(text).ok());
+        self.namespace == workflow.namespace
+            && self.name == workflow.name
+            && same_version
+            && self.attributes == first.attributes
+            && input.is_none_or(|input: Value| input == *self.input)
+    }
+}
+
 impl Core {
     /// Starts an execution: runs it up to its first effects and commits that. If this
     /// worker has room the execution stays here, else it queues.
     pub(super) async fn start(
         self: &Arc<Self>,
         scope: &Scope,
-        request: StartRequest,
+        mut request: StartRequest,
         origin: Origin,
     ) -> Result<Started, Error> {
         self.check(&request)?;
@@ -101,7 +143,8 @@ impl Core {
         let id = origin
             .id
             .unwrap_or_else(|| ExecutionId::generate(now, &*self.ports.entropy));
-        let input = Arc::new(request.input);
+        let input = Arc::new(std::mem::take(&mut request.input));
+        let again = Again::of(&request, &input);
         let start = Start {
             workflow: program.workflow().clone(),
             program: program.hash(),
@@ -124,8 +167,29 @@ impl Core {
             started_at: now,
             given: Some(Arc::new(given)),
         });
-        self.commit_start(progress, start, Event::Started { input })
-            .await
+        let event = Event::Started { input };
+        let started = self.commit_start(progress, start, event).await?;
+        match again {
+            Some(again) if started.existing => self.check_repeated(scope, started, &again).await,
+            _ => Ok(started),
+        }
+    }
+
+    /// Refuses a start whose key belongs to a start of something else: its caller
+    /// would take the first execution for the one that was asked for.
+    async fn check_repeated(
+        &self,
+        scope: &Scope,
+        first: Started,
+        again: &Again,
+    ) -> Result<Started, Error> {
+        let row = self.ports.store.execution_fetch(scope, first.id).await?;
+        if row.is_none_or(|row| again.is_of(&row)) {
+            return Ok(first);
+        }
+        let message = "the idempotency key belongs to an earlier start with another workflow, \
+                       input or attributes; use a new key";
+        Err(Error::new(ErrorKind::Conflict, message).with("execution", first.id))
     }
 
     fn check(&self, request: &StartRequest) -> Result<(), Error> {
