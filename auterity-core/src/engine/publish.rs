@@ -58,12 +58,12 @@ impl Core {
 
     fn check_event(&self, event: &Value) -> Result<(), Error> {
         for name in REQUIRED {
-            if event
-                .get(name)
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
-                let message = format!("a CloudEvent needs the attribute {name} as non-empty text");
+            let text = event.get(name).and_then(Value::as_str).unwrap_or_default();
+            // The standard bars control characters, and databases the null character.
+            if text.is_empty() || text.contains(char::is_control) {
+                let message = format!(
+                    "a CloudEvent needs the attribute {name} as non-empty text without control characters"
+                );
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
         }

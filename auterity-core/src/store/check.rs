@@ -32,7 +32,9 @@ pub(crate) fn definition(row: &DefinitionRow) -> Result<(), Error> {
     let checked = name("the namespace", &workflow.namespace)
         .and_then(|()| name("the name", &workflow.name))
         .and_then(|()| name("the version", &workflow.version))
-        .and_then(|()| text("the text", &row.text));
+        .and_then(|()| text("the text", &row.text))
+        .and_then(|()| text("the title", row.title.as_deref().unwrap_or_default()))
+        .and_then(|()| text("the summary", row.summary.as_deref().unwrap_or_default()));
     checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
 }
 

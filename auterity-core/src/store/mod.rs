@@ -20,7 +20,7 @@ pub use records::{
     DefinitionVersion, Ended, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage,
     Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot, Start, Status, Subscription,
 };
-pub use sea::{SeaOptions, SeaStore, Synchronous};
+pub use sea::{SchemaStatus, SeaOptions, SeaStore, Synchronous};
 
 use std::fmt;
 

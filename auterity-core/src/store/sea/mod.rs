@@ -12,19 +12,21 @@ mod plans;
 mod postgres;
 mod rows;
 mod sqlite;
+mod status;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, QueryResult, SqlxPostgresConnector,
+    ConnectionTrait, DatabaseConnection, DbErr, QueryResult, RuntimeErr, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, Value,
 };
 use serde::{Deserialize, Serialize};
 
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
+pub use self::status::SchemaStatus;
 use super::{
     Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary,
     DefinitionVersion, Entry, EventRow, ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded,
@@ -340,8 +342,25 @@ impl Store for SeaStore {
     }
 }
 
+/// Tells whether the same statement would do with other values (SQLSTATE class 22).
+fn is_of_a_value(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) =
+        error
+    else {
+        return false;
+    };
+    let code = inner
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22"))
+}
+
 /// The error of a read through sea-orm: its text goes to the log, not to clients.
 fn read_error(error: &DbErr) -> Error {
+    if is_of_a_value(error) {
+        let message = "the database does not take one of the values";
+        return Error::new(ErrorKind::Invalid, message).with_source(error.to_string());
+    }
     let kind = match error {
         DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_) => {
             ErrorKind::Unavailable
