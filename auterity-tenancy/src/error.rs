@@ -1,4 +1,7 @@
 //! The crate's one error.
+//!
+//! It has the shape of auterity-core's and shares no code with it: kinds, what they
+//! carry and who may make one differ, and each crate's error can grow alone.
 
 use std::error::Error as StdError;
 use std::fmt;

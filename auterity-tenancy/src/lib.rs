@@ -16,4 +16,4 @@ pub use authz::{Permission, Principal, Role, check};
 pub use connection::{ControlDb, ControlOptions};
 pub use error::{Error, ErrorKind, FieldError};
 pub use secret::Secret;
-pub use store::migration::migrate;
+pub use store::migration::{migrate, schema_status};

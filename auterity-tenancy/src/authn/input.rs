@@ -142,6 +142,16 @@ pub(crate) fn normalise_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
+/// Tells whether an account can have this address; it is in its normal form.
+pub(crate) fn may_be_email(email: &str) -> bool {
+    check_email(email).is_ok()
+}
+
+/// Tells whether a tenant can have this short name.
+pub(crate) fn may_be_slug(slug: &str) -> bool {
+    check_slug(slug).is_ok()
+}
+
 fn check_email(email: &str) -> Result<(), &'static str> {
     const WRONG: &str = "must be an email address such as name@example.com";
     if EMAIL_LENGTH_MAX < email.len() {

@@ -5,6 +5,7 @@
 
 mod m0001_identity;
 
+use auterity_core::store::SchemaStatus;
 use jiff::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult, Statement};
 
@@ -49,6 +50,59 @@ pub async fn migrate(db: &ControlDb, now: Timestamp) -> Result<usize, Error> {
     .await
 }
 
+/// Tells which version of the tables the database has; changes nothing.
+///
+/// # Errors
+/// `Unavailable` when the database cannot be reached, `Internal` when it refuses.
+pub async fn schema_status(db: &ControlDb) -> Result<SchemaStatus, Error> {
+    let backend = db.backend();
+    let schema = db.schema().to_owned();
+    db.read("control.schema_status", move |tx| {
+        Box::pin(async move { status_in_tx(tx, backend, &schema).await })
+    })
+    .await
+}
+
+async fn status_in_tx(
+    tx: &DatabaseTransaction,
+    backend: Backend,
+    schema: &str,
+) -> Result<SchemaStatus, Error> {
+    let database = tx.get_database_backend();
+    let table = match backend {
+        Backend::Sqlite => Statement::from_string(
+            database,
+            "SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = 'migrations'",
+        ),
+        Backend::Postgres => Statement::from_sql_and_values(
+            database,
+            "SELECT 1 AS found FROM pg_tables WHERE schemaname = $1 AND tablename = 'migrations'",
+            [schema.into()],
+        ),
+    };
+    let exists = tx.query_one_raw(table).await.map_err(database_error)?;
+    let applied = match exists {
+        Some(_) => newest_in_tx(tx).await?,
+        None => 0,
+    };
+    let known = MIGRATIONS.last().map_or(0, |newest| newest.version);
+    Ok(SchemaStatus {
+        applied: applied.unsigned_abs(),
+        known: known.unsigned_abs(),
+    })
+}
+
+/// Gives the newest version that was applied; 0 before the first.
+async fn newest_in_tx(tx: &DatabaseTransaction) -> Result<i32, Error> {
+    let newest = Statement::from_string(
+        tx.get_database_backend(),
+        "SELECT CAST(MAX(version) AS INTEGER) AS version FROM migrations",
+    );
+    let row = Applied::find_by_statement(newest).one(tx).await;
+    let row = row.map_err(database_error)?;
+    Ok(row.and_then(|row| row.version).unwrap_or(0))
+}
+
 async fn migrate_in_tx(
     tx: &DatabaseTransaction,
     backend: Backend,
@@ -75,16 +129,7 @@ async fn migrate_in_tx(
         ),
     )
     .await?;
-    let newest = Statement::from_string(
-        tx.get_database_backend(),
-        "SELECT CAST(MAX(version) AS INTEGER) AS version FROM migrations",
-    );
-    let applied = Applied::find_by_statement(newest)
-        .one(tx)
-        .await
-        .map_err(database_error)?
-        .and_then(|row| row.version)
-        .unwrap_or(0);
+    let applied = newest_in_tx(tx).await?;
     let mut count = 0;
     for migration in MIGRATIONS {
         if migration.version <= applied {
