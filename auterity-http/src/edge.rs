@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Request, Response};
 
-use crate::api::Methods;
+use crate::api::Addresses;
 use crate::error::{Code, Problem};
 use crate::security;
 use crate::serve::Drain;
@@ -55,18 +55,21 @@ pub(crate) fn drain(request: &Request) -> Drain {
     request.data::<Drain>().cloned().unwrap_or_default()
 }
 
+/// The methods of the host's own pages.
+const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
+
 /// The outermost endpoint.
 pub(crate) struct Edge<E> {
     inner: E,
-    methods: Methods,
+    addresses: Addresses,
     context: Context,
 }
 
 impl<E: Endpoint> Edge<E> {
-    pub(crate) fn new(context: Context, methods: Methods, inner: E) -> Self {
+    pub(crate) fn new(context: Context, addresses: Addresses, inner: E) -> Self {
         Self {
             inner,
-            methods,
+            addresses,
             context,
         }
     }
@@ -89,6 +92,7 @@ impl<E: Endpoint> Edge<E> {
 
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         check_host(&request)?;
+        check_address(&request)?;
         let limit = self.time_limit(&request);
         let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         match tokio::time::timeout(limit, work).await {
@@ -116,15 +120,16 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let path = request.uri().path().to_owned();
         let method = request.method().clone();
         let drain = drain(&request);
+        let address = self.addresses.find(&path);
+        let counted = self.context.metrics().http().begin();
         request.set_data(id.clone());
         request.set_data(self.context.clone());
         let mut response = match self.answer(request).await {
             Ok(response) => response,
             Err(problem) => problem.render(id.as_str(), &path),
         };
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED
-            && let Some(methods) = self.methods.allowed(&path)
-        {
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let methods = address.map_or(READ_ONLY, |address| address.methods.clone());
             response
                 .headers_mut()
                 .entry(header::ALLOW)
@@ -139,6 +144,9 @@ impl<E: Endpoint> Endpoint for Edge<E> {
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        let route = address.map(|address| address.template.as_str());
+        let took = begin.elapsed();
+        counted.end(&method, route, response.status(), took);
         // The query may hold what a log must not: only the path is written.
         tracing::info!(
             target: "auterity::access",
@@ -146,7 +154,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             %method,
             path,
             status = response.status().as_u16(),
-            duration_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
+            duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         );
         Ok(response)
     }
@@ -162,6 +170,20 @@ fn check_host(request: &Request) -> Result<(), Problem> {
             "a request must have exactly one Host header",
         )),
     }
+}
+
+/// Refuses the null character, which no name and no search text holds and no database
+/// takes; it can come in encoded only.
+fn check_address(request: &Request) -> Result<(), Problem> {
+    let holds_null = |text: &str| text.contains("%00");
+    let uri = request.uri();
+    if holds_null(uri.path()) || uri.query().is_some_and(holds_null) {
+        return Err(Problem::new(
+            Code::InvalidParameter,
+            "the address holds a null character",
+        ));
+    }
+    Ok(())
 }
 
 fn describe_panic(panic: &(dyn std::any::Any + Send)) -> String {

@@ -63,6 +63,12 @@ pub(crate) struct Drain {
     token: CancellationToken,
 }
 
+impl From<CancellationToken> for Drain {
+    fn from(token: CancellationToken) -> Self {
+        Self { token }
+    }
+}
+
 impl Drain {
     pub(crate) fn has_begun(&self) -> bool {
         self.token.is_cancelled()
@@ -132,9 +138,7 @@ impl Server {
             let connection = Connection {
                 local: self.local,
                 remote,
-                drain: Drain {
-                    token: shutdown.clone(),
-                },
+                drain: Drain::from(shutdown.clone()),
                 closing: connections.stopping().clone(),
                 cut: cut.clone(),
                 _place: place,

@@ -11,6 +11,7 @@ use auterity_tenancy::{Identity, Secret};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+use crate::metrics::Metrics;
 use crate::page::Cursors;
 
 /// What the resources stand on.
@@ -22,6 +23,8 @@ pub struct Services {
     pub identity: Identity,
     /// Limits and settings.
     pub options: Options,
+    /// What is counted and measured; each listener's requests go into the same.
+    pub metrics: Metrics,
     /// Called with the new tenant's scope after each sign-up; must not block.
     pub on_sign_up: Option<Arc<dyn Fn(Scope) + Send + Sync>>,
 }
@@ -155,6 +158,10 @@ impl Context {
         if let Some(call) = &self.inner.services.on_sign_up {
             call(scope);
         }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.services.metrics
     }
 
     pub(crate) fn cursors(&self) -> &Cursors {

@@ -1,10 +1,11 @@
 //! The resources, one file each.
 
+mod addresses;
+mod admin;
 mod auth;
 mod events;
 mod executions;
 mod health;
-mod methods;
 mod openapi;
 mod parameters;
 mod stream;
@@ -17,7 +18,8 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::edge::Edge;
 use crate::services::{Context, Services};
 
-pub(crate) use methods::Methods;
+pub(crate) use addresses::Addresses;
+pub use admin::mount_admin;
 pub use openapi::text as openapi;
 
 /// Where the API lives.
@@ -66,7 +68,7 @@ pub fn mount(services: Services, other: impl Endpoint + 'static) -> BoxEndpoint<
     let context = Context::new(services);
     let other: BoxEndpoint<'static> = other.map_to_response().boxed();
     let document = openapi::document();
-    let methods = Methods::of(&document);
+    let addresses = Addresses::of(&document);
     let routes = Route::new()
         .nest(PREFIX, resources())
         .at("/api/v1/openapi.json", openapi::Document::new(&document))
@@ -76,5 +78,5 @@ pub fn mount(services: Services, other: impl Endpoint + 'static) -> BoxEndpoint<
         .at("/readyz", poem::get(health::ready))
         .at("/startupz", poem::get(health::started))
         .at("/*rest", other);
-    Edge::new(context, methods, routes).boxed()
+    Edge::new(context, addresses, routes).boxed()
 }

@@ -225,3 +225,44 @@ async fn slow_handler_is_given_up() {
         .body("application/json", never);
     call.send().await.problem(504, "timeout");
 }
+
+#[tokio::test]
+async fn null_characters_are_refused_before_a_database_sees_them() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.sign_up("ada").await;
+    for path in [
+        "/api/v1/workflows?q=%00",
+        "/api/v1/workflows/a%00/b",
+        "/api/v1/executions?attribute.a%00=b",
+    ] {
+        let answer = fixture.get(path).by(&ada).send().await;
+        answer.problem(400, "parameter_invalid");
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_do_are_named() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.sign_up("ada").await;
+    for (query, detail) in [
+        (
+            "limit=abc",
+            "limit is no integer(uint32): invalid digit found in string",
+        ),
+        ("limit=0", "limit is 0; it must be between 1 and 200"),
+        (
+            "status=x",
+            "status must be pending, running, waiting, completed, faulted or cancelled",
+        ),
+    ] {
+        let answer = fixture
+            .get(&format!("/api/v1/executions?{query}"))
+            .by(&ada)
+            .send()
+            .await;
+        let problem = answer.problem(400, "parameter_invalid");
+        assert_eq!(problem["detail"], detail);
+        let name = query.split('=').next().unwrap();
+        assert_eq!(problem["errors"][0]["pointer"], name);
+    }
+}

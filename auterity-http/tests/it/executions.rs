@@ -90,6 +90,62 @@ async fn same_key_finds_the_first_execution() {
     assert_eq!(first.status, 202);
     assert_eq!(first.json()["id"], second.json()["id"]);
     assert_ne!(first.json()["id"], other.json()["id"]);
+    assert_eq!(first.header("idempotency-replayed"), "");
+    assert_eq!(second.header("idempotency-replayed"), "true");
+}
+
+#[tokio::test]
+async fn same_key_with_another_payload_is_refused() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.sign_up("ada").await;
+    fixture.deploy(&ada, LISTEN).await;
+    fixture.deploy(&ada, ECHO).await;
+    let start = |path: &str, body: Value| {
+        let path = format!("/api/v1/workflows/test/{path}");
+        let call = fixture.post(&path).by(&ada).header("idempotency-key", "k");
+        call.json(&body).send()
+    };
+    let body = json!({"input": {"count": 1, "more": [1.5]}, "attributes": {"a": "b"}});
+    let first = start("echo/executions", body).await;
+    assert_eq!(first.status, 202, "{}", first.text);
+    // The same in another order, or with the version spelt out, is the same.
+    let again = json!({"attributes": {"a": "b"}, "input": {"more": [1.5], "count": 1}});
+    let again = start("echo/executions?version=1.0.0", again).await;
+    assert_eq!(again.json()["id"], first.json()["id"]);
+    let others = [
+        (
+            "echo/executions",
+            json!({"input": {"count": 2, "more": [1.5]}, "attributes": {"a": "b"}}),
+        ),
+        (
+            "echo/executions",
+            json!({"input": {"count": 1, "more": [1.5]}}),
+        ),
+        (
+            "listen/executions",
+            json!({"input": {"count": 1, "more": [1.5]}, "attributes": {"a": "b"}}),
+        ),
+    ];
+    for (path, body) in others {
+        start(path, body)
+            .await
+            .problem(422, "idempotency_key_reused");
+    }
+}
+
+#[tokio::test]
+async fn list_takes_few_attributes_only() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.sign_up("ada").await;
+    let list = |count: usize| {
+        let pairs: Vec<String> = (0..count)
+            .map(|number| format!("attribute.a{number}=b"))
+            .collect();
+        let path = format!("/api/v1/executions?{}", pairs.join("&"));
+        fixture.get(&path).by(&ada).send()
+    };
+    assert_eq!(list(8).await.status, 200);
+    list(9).await.problem(400, "parameter_invalid");
 }
 
 #[tokio::test]

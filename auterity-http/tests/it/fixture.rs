@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auterity_core::clock::{Clock, SystemClock};
 use auterity_core::engine::{Engine, Options as EngineOptions, Ports};
 use auterity_core::store::MemoryStore;
-use auterity_http::{Options, Services, mount};
+use auterity_http::{Metrics, Options, Services, mount};
 use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, migrate};
 use futures_util::StreamExt as _;
 use poem::endpoint::BoxEndpoint;
@@ -93,6 +93,7 @@ impl Fixture {
             engine: engine.handle(),
             identity,
             options,
+            metrics: Metrics::default(),
             on_sign_up: None,
         };
         let other = poem::endpoint::make_sync(|request| {

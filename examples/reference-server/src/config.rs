@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, OsStr, Resettable};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -21,10 +22,44 @@ use crate::failure::Failure;
     arg_required_else_help = true
 )]
 pub(crate) struct Arguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Common options")]
     pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// What clap says: a mistake, or the help that was asked for.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(Self::command());
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
+    /// Tells whether a command line that cannot be read asks for JSON.
+    pub(crate) fn wants_json() -> bool {
+        std::env::args_os().any(|argument| argument == "--json")
+    }
+}
+
+/// A variable that is set to nothing counts as not set, as in a file of variables from
+/// which values were left out.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the one reader of the environment"
+)]
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let plain = command.mut_args(|argument| {
+        let value = argument.get_env().and_then(std::env::var_os);
+        match value {
+            Some(value) if value.is_empty() => argument.env(Resettable::<OsStr>::Reset),
+            _ => argument,
+        }
+    });
+    plain.mut_subcommands(without_empty_variables)
 }
 
 /// What every command understands.
@@ -49,14 +84,32 @@ pub(crate) struct Common {
     #[arg(long, global = true, env = "AUTERITY_SECRETS", value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Let `call: http` reach private and loopback addresses
-    #[arg(long, global = true, env = "AUTERITY_ALLOW_PRIVATE_ADDRESSES")]
-    allow_private_addresses: bool,
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_ALLOW_PRIVATE_ADDRESSES",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_private_addresses: Option<bool>,
     /// What to log, as a tracing filter [default: warn, and info for auterity]
     #[arg(long, global = true, env = "AUTERITY_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// Errors and reports as JSON
-    #[arg(long, global = true, env = "AUTERITY_JSON")]
-    pub(crate) json: bool,
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_JSON",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    json: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +121,7 @@ pub(crate) enum Command {
     /// Report every mistake in definitions
     Validate(Validate),
     /// Bring the database schema to this version
-    Migrate,
+    Migrate(Migrate),
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script for a shell
@@ -96,6 +149,9 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes any free one [default: 127.0.0.1:8080]
     #[arg(long, env = "AUTERITY_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address for probes and metrics, which only operators should reach [default: none]
+    #[arg(long, env = "AUTERITY_ADMIN_LISTEN", value_name = "ADDR")]
+    admin_listen: Option<SocketAddr>,
     /// Address that browsers use; with https, session cookies are sent over HTTPS only
     #[arg(long, env = "AUTERITY_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -111,8 +167,16 @@ pub(crate) struct Serve {
     #[arg(long, env = "AUTERITY_WORKER_NAME", value_name = "NAME")]
     worker_name: Option<String>,
     /// Load the sample workflows and execute them at a gentle rate
-    #[arg(long, env = "AUTERITY_DEMO")]
-    pub(crate) demo: bool,
+    #[arg(
+        long,
+        env = "AUTERITY_DEMO",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    demo: Option<bool>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -140,6 +204,13 @@ pub(crate) struct Validate {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Migrate {
+    /// Only tell which versions the database has, and change nothing
+    #[arg(long)]
+    pub(crate) status: bool,
+}
+
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -150,6 +221,7 @@ struct FileSettings {
     allow_private_addresses: Option<bool>,
     log: Option<String>,
     listen: Option<SocketAddr>,
+    admin_listen: Option<SocketAddr>,
     public_url: Option<String>,
     role: Option<Vec<String>>,
     worker_name: Option<String>,
@@ -169,6 +241,7 @@ pub(crate) struct Settings {
     pub(crate) private_addresses: bool,
     pub(crate) log: String,
     pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) public_url: Option<String>,
     pub(crate) answers: bool,
     pub(crate) works: bool,
@@ -178,6 +251,13 @@ pub(crate) struct Settings {
 
 pub(crate) const LOG_DEFAULT: &str =
     "warn,auterity=info,auterity_core=info,auterity_http=info,auterity_tenancy=info";
+
+impl Common {
+    /// Tells whether errors and reports go out as JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json.unwrap_or(false)
+    }
+}
 
 impl Settings {
     /// Puts flags, variables and file together.
@@ -205,21 +285,29 @@ impl Settings {
             data,
             database_url: common.database_url.clone().or(file.database_url),
             secrets: read_secrets(secrets.as_deref())?,
-            private_addresses: common.allow_private_addresses
-                || file.allow_private_addresses.unwrap_or(false),
+            private_addresses: common
+                .allow_private_addresses
+                .or(file.allow_private_addresses)
+                .unwrap_or(false),
             log: common
                 .log
                 .clone()
                 .or(file.log)
                 .unwrap_or_else(|| LOG_DEFAULT.to_owned()),
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_listen: serve
+                .and_then(|serve| serve.admin_listen)
+                .or(file.admin_listen),
             public_url: public_url(serve, file.public_url)?,
             answers: has(Role::Api),
             works: has(Role::Worker),
             worker_name: serve
                 .and_then(|serve| serve.worker_name.clone())
                 .or(file.worker_name),
-            demo: serve.is_some_and(|serve| serve.demo) || file.demo.unwrap_or(false),
+            demo: serve
+                .and_then(|serve| serve.demo)
+                .or(file.demo)
+                .unwrap_or(false),
         })
     }
 }

@@ -75,6 +75,17 @@ impl From<auterity_tenancy::Error> for Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        // The first paragraph says what is wrong; usage and tips follow.
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().collect();
+        let sentence = words.join(" ");
+        Self::usage(sentence.strip_prefix("error: ").unwrap_or(&sentence))
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::work(error.to_string())

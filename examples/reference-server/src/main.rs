@@ -3,19 +3,25 @@
 mod assets;
 mod cli;
 mod config;
+mod data_folder;
 mod demo;
 mod failure;
 mod wiring;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::config::Arguments;
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let json = arguments.common.json;
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && Arguments::wants_json() => {
+            return Failure::from(error).report(true);
+        }
+        Err(error) => error.exit(),
+    };
+    let json = arguments.common.json();
     match cli::execute(arguments) {
         Ok(code) => code,
         Err(failure) => failure.report(json),

@@ -1,113 +1,18 @@
 //! Puts the crates together: one function per service.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use auterity_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use auterity_core::clock::{Clock, SystemClock};
 use auterity_core::engine::{Engine, Options, Ports, Secrets};
 use auterity_core::functions::{Functions, Http, HttpOptions, OpenApi};
 use auterity_core::store::{SeaOptions, SeaStore, Store};
-use auterity_core::{Scope, TenantId};
-use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, Secret};
+use auterity_http::{Kind, Metrics};
+use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing};
 
 use crate::config::Settings;
-use crate::failure::Failure;
-
-/// The data folder, held by this process alone.
-#[derive(Debug)]
-pub(crate) struct DataFolder {
-    path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: File,
-}
-
-impl DataFolder {
-    /// Makes the folder if it is missing and takes it for this process.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let cannot = |error: std::io::Error| {
-            let place = path.display();
-            Failure::work(format!("the data folder {place} cannot be used: {error}"))
-        };
-        make_private(path).map_err(cannot)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .map_err(cannot)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(Failure::work(format!(
-                "another process uses the data folder {}; stop it or name another folder with --data",
-                path.display()
-            ))),
-            Err(TryLockError::Error(error)) => Err(cannot(error)),
-        }
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Reads a small text that is made once and kept.
-    fn kept(&self, name: &str, make: impl FnOnce() -> String) -> Result<String, Failure> {
-        let path = self.file(name);
-        if let Ok(text) = std::fs::read_to_string(&path) {
-            return Ok(text.trim().to_owned());
-        }
-        let text = make();
-        std::fs::write(&path, &text)?;
-        Ok(text)
-    }
-
-    /// Gives the name that this folder's worker has over restarts.
-    pub(crate) fn worker_name(&self) -> Result<String, Failure> {
-        self.kept("worker-name", || {
-            let mut random = [0_u8; 8];
-            SystemEntropy.fill(&mut random);
-            format!("node-{:016x}", u64::from_be_bytes(random))
-        })
-    }
-
-    /// Gives the key that authenticates page cursors.
-    fn cursor_key(&self) -> Result<Secret, Failure> {
-        let key = self.kept("cursor-key", || {
-            let mut random = [0_u8; 32];
-            SystemEntropy.fill(&mut random);
-            random
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .concat()
-        })?;
-        Ok(Secret::from(key))
-    }
-
-    /// Gives the scope of the tenant for work without sign-in.
-    pub(crate) fn local_scope(&self) -> Result<Scope, Failure> {
-        let text = self.kept("local-tenant", || {
-            TenantId::generate(SystemClock.now(), &SystemEntropy).to_string()
-        })?;
-        let tenant = text.parse().map_err(|_| {
-            let place = self.file("local-tenant");
-            Failure::work(format!("{} does not hold a tenant's id", place.display()))
-        })?;
-        Ok(Scope::new(tenant, auterity_core::Actor::Host))
-    }
-}
-
-/// Makes a folder that only its owner may enter: it holds keys.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
+use crate::data_folder::DataFolder;
+use crate::failure::{Failure, chain};
 
 fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
@@ -118,13 +23,24 @@ pub(crate) async fn store(
     settings: &Settings,
     folder: &DataFolder,
 ) -> Result<Arc<SeaStore>, Failure> {
-    let url = match &settings.database_url {
-        Some(url) => url.clone(),
-        None => sqlite_url(&folder.file("engine.db")),
-    };
-    let store = SeaStore::open(&url, SeaOptions::default()).await?;
+    let store = open_store(settings, &folder.file("engine.db")).await?;
     store.migrate().await?;
     Ok(Arc::new(store))
+}
+
+/// Opens the engine's store as it is; the file serves where no database is named.
+pub(crate) async fn open_store(settings: &Settings, file: &Path) -> Result<SeaStore, Failure> {
+    let url = match &settings.database_url {
+        Some(url) => url.clone(),
+        None => sqlite_url(file),
+    };
+    let opened = SeaStore::open(&url, SeaOptions::default()).await;
+    opened.map_err(|error| {
+        let why = chain(&error);
+        Failure::work(format!(
+            "the database cannot be opened, check --database-url and that it is running: {why}"
+        ))
+    })
 }
 
 /// Writes a path as a URL.
@@ -142,15 +58,25 @@ pub(crate) async fn identity(
     settings: &Settings,
     folder: &DataFolder,
 ) -> Result<Identity, Failure> {
-    let options = match &settings.database_url {
-        Some(url) if is_postgres(url) => ControlOptions::postgres(url.as_str()),
-        _ => ControlOptions::sqlite(folder.file("control.db")),
-    };
     let clock = Arc::new(SystemClock);
-    let db = ControlDb::connect(options).await?;
+    let db = open_control(settings, &folder.file("control.db")).await?;
     auterity_tenancy::migrate(&db, clock.now()).await?;
     let keys = KeyRing::load_or_create(folder.file("signing-keys.json"), clock.as_ref())?;
     Ok(Identity::new(&IdentityOptions::default(), db, clock, keys)?)
+}
+
+/// Opens the control database as it is; the file serves where no PostgreSQL is named.
+pub(crate) async fn open_control(settings: &Settings, file: &Path) -> Result<ControlDb, Failure> {
+    let options = match &settings.database_url {
+        Some(url) if is_postgres(url) => ControlOptions::postgres(url.as_str()),
+        _ => ControlOptions::sqlite(file),
+    };
+    Ok(ControlDb::connect(options).await?)
+}
+
+/// Tells whether a database is named that all processes share.
+pub(crate) fn is_shared(settings: &Settings) -> bool {
+    settings.database_url.as_deref().is_some_and(is_postgres)
 }
 
 /// The settings of the HTTP layer.
@@ -165,10 +91,26 @@ pub(crate) fn http_options(
     })
 }
 
+/// What is counted and measured. The HTTP layer adds its requests by itself.
+pub(crate) fn metrics() -> Metrics {
+    let metrics = Metrics::default();
+    metrics.add(auterity_http::process);
+    metrics.add(|out| {
+        let labels = [("version", env!("CARGO_PKG_VERSION"))];
+        out.family(
+            "auterity_build_info",
+            Kind::Gauge,
+            "Always 1; the version is a label.",
+        );
+        out.sample("auterity_build_info", &labels, 1.0);
+    });
+    metrics
+}
+
 /// The functions that definitions can call.
-pub(crate) fn functions(settings: &Settings) -> Functions {
+pub(crate) fn functions(private_addresses: bool) -> Functions {
     let options = HttpOptions {
-        private_addresses: settings.private_addresses,
+        private_addresses,
         ..HttpOptions::default()
     };
     Functions::built_in()
@@ -191,7 +133,7 @@ pub(crate) async fn engine(
         ..Options::default()
     };
     let ports = Ports {
-        functions: functions(settings),
+        functions: functions(settings.private_addresses),
         secrets: Secrets::fixed(settings.secrets.clone()),
         ..Ports::new(store)
     };

@@ -1,16 +1,34 @@
 //! What the calls about executions answer with.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use auterity_core::engine::{ExecutionView, Handle};
-use auterity_core::store::{EventRow, ExecutionRow};
+use auterity_core::store::{EventRow, ExecutionRow, Status};
 use auterity_core::{ExecutionId, Scope};
-use poem_openapi::Object;
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use crate::error::Problem;
-use crate::payload::{Raw, Time};
+use crate::payload::{Raw, RawAs, Time};
+
+/// Where an execution stands.
+#[derive(Debug, Clone, Copy, Serialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub(in crate::api) enum ExecutionStatus {
+    /// It is in the queue: any worker may take it now.
+    Pending,
+    /// A worker has it.
+    Running,
+    /// It waits for a time, an event or a child.
+    Waiting,
+    /// It ended well.
+    Completed,
+    /// It ended with an error.
+    Faulted,
+    /// It was ended by request.
+    Cancelled,
+}
 
 /// Names a workflow and its version.
 #[derive(Debug, Serialize, Object)]
@@ -30,8 +48,8 @@ pub(in crate::api) struct ExecutionSummary {
     id: String,
     /// What is executed.
     workflow: WorkflowName,
-    /// `pending`, `running`, `waiting`, `completed`, `faulted`, `cancelled`.
-    status: String,
+    /// Where it stands.
+    status: ExecutionStatus,
     /// When it was started.
     started_at: Time,
     /// When it ended.
@@ -49,8 +67,8 @@ pub(super) struct Execution {
     id: String,
     /// What is executed.
     workflow: WorkflowName,
-    /// `pending`, `running`, `waiting`, `completed`, `faulted`, `cancelled`.
-    status: String,
+    /// Where it stands.
+    status: ExecutionStatus,
     /// When it was started.
     started_at: Time,
     /// When it ended.
@@ -64,7 +82,7 @@ pub(super) struct Execution {
     /// The output, once completed.
     output: Option<Raw>,
     /// The error object, once faulted.
-    error: Option<Raw>,
+    error: Option<RawAs<TaskError>>,
     /// The JSON pointers of the tasks at work.
     current_tasks: Vec<String>,
     /// Searchable names and values.
@@ -92,7 +110,68 @@ pub(super) struct Event {
     /// What happened.
     kind: String,
     /// The changes of tasks that followed, in order.
-    tasks: Raw,
+    tasks: RawAs<Vec<TaskRecord>>,
+}
+
+// What follows is written by the engine, and described here for the OpenAPI document.
+
+/// One change of one task.
+#[derive(Debug, Object)]
+struct TaskRecord {
+    /// The JSON pointer of the task in the definition.
+    task: String,
+    /// The task's name.
+    name: String,
+    /// The kind of task: `call`, `set`, …
+    kind: String,
+    /// Names this activation of the task: unique for each iteration and branch.
+    path: String,
+    /// What became of it.
+    state: TaskState,
+    /// When.
+    at: Time,
+    /// When it began.
+    started_at: Time,
+    /// Which try of the enclosing `try` this was, from 1.
+    attempt: u32,
+    /// What it gave, when completed; `{"$truncated": true}` in place of what is long.
+    output: Option<Raw>,
+    /// Why it failed.
+    error: Option<TaskError>,
+}
+
+/// What becomes of a task.
+#[derive(Debug, Enum)]
+#[oai(rename_all = "snake_case")]
+enum TaskState {
+    /// It began.
+    Started,
+    /// It ended well.
+    Completed,
+    /// It ended with an error.
+    Faulted,
+    /// It was ended by request, or by the end of a race.
+    Cancelled,
+    /// Its condition did not hold.
+    Skipped,
+    /// It failed and will be tried again.
+    Retrying,
+}
+
+/// An error as the standard describes it (RFC 9457).
+#[derive(Debug, Object)]
+struct TaskError {
+    /// A URI that names the class of failure.
+    #[oai(rename = "type")]
+    kind: String,
+    /// The status, as HTTP counts.
+    status: u16,
+    /// The class of failure in a few words.
+    title: Option<String>,
+    /// What failed.
+    detail: Option<String>,
+    /// The JSON pointer of the task.
+    instance: Option<String>,
 }
 
 /// A page of history.
@@ -131,7 +210,8 @@ impl Execution {
             duration_ms,
             waiting_for,
         } = ExecutionSummary::from(&row);
-        let raw = |text: &Option<Arc<str>>| text.as_deref().map(Raw::from_text).transpose();
+        let error = row.error.as_deref().map(RawAs::from_text).transpose()?;
+        let output = row.output.as_deref().map(Raw::from_text).transpose()?;
         Ok(Self {
             id,
             workflow,
@@ -141,8 +221,8 @@ impl Execution {
             duration_ms,
             waiting_for,
             input: Raw::from_text(row.input.as_deref().unwrap_or("null"))?,
-            output: raw(&row.output)?,
-            error: raw(&row.error)?,
+            output,
+            error,
             current_tasks,
             attributes: row.attributes,
             parent: row.parent.map(|parent| parent.to_string()),
@@ -156,8 +236,21 @@ impl Event {
             sequence: row.sequence,
             at: Time(row.at),
             kind: row.kind.to_owned(),
-            tasks: Raw::from_text(&row.records)?,
+            tasks: RawAs::from_text(&row.records)?,
         })
+    }
+}
+
+impl From<Status> for ExecutionStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::Running => Self::Running,
+            Status::Waiting => Self::Waiting,
+            Status::Completed => Self::Completed,
+            Status::Faulted => Self::Faulted,
+            Status::Cancelled => Self::Cancelled,
+        }
     }
 }
 
@@ -170,7 +263,7 @@ impl From<&ExecutionRow> for ExecutionSummary {
                 name: row.workflow.name.clone(),
                 version: row.workflow.version.clone(),
             },
-            status: row.status.as_str().to_owned(),
+            status: row.status.into(),
             started_at: Time(row.started_at),
             ended_at: row.ended_at.map(Time),
             duration_ms: duration_ms(row),

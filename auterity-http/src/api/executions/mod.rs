@@ -5,7 +5,7 @@ mod documents;
 mod read;
 mod start;
 
-pub(super) use documents::{ExecutionSummary, duration_ms};
+pub(super) use documents::{ExecutionStatus, ExecutionSummary, duration_ms};
 
 /// The calls, by what they are for.
 pub(super) type Api = (start::Api, read::Api, control::Api);

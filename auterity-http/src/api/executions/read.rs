@@ -19,6 +19,8 @@ use crate::page::{self, Listing};
 use crate::payload::Json;
 use crate::scope::Caller;
 
+/// Attributes that one list may be narrowed by; each costs the database a look-up.
+const ATTRIBUTES_MAX: usize = 8;
 /// Events on a page, unless the client says otherwise, and at most.
 const EVENTS_DEFAULT: u32 = 500;
 const EVENTS_MAX: u32 = 1_000;
@@ -64,7 +66,7 @@ impl Api {
     ) -> Result<Json<ExecutionPage>, Problem> {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
-        let attributes = attributes_asked(request);
+        let attributes = attributes_asked(request)?;
         let selection =
             serde_json::to_string(&(&workflow.0, &status.0, &started_after.0, &attributes))
                 .map_err(Problem::internal)?;
@@ -177,17 +179,19 @@ fn parse_status(text: &str) -> Result<Status, Problem> {
 }
 
 /// Reads the parameters `attribute.<name>=<value>`.
-fn attributes_asked(request: &Request) -> BTreeMap<String, String> {
-    let pairs = request
-        .params::<Vec<(String, String)>>()
-        .unwrap_or_default();
-    pairs
-        .into_iter()
-        .filter_map(|(name, value)| {
-            let name = name.strip_prefix("attribute.")?.to_owned();
-            Some((name, value))
-        })
-        .collect()
+fn attributes_asked(request: &Request) -> Result<BTreeMap<String, String>, Problem> {
+    let mut asked = BTreeMap::new();
+    let pairs = request.params::<Vec<(String, String)>>();
+    for (name, value) in pairs.map_err(|error| Problem::from_framework(error.into()))? {
+        if let Some(name) = name.strip_prefix("attribute.") {
+            asked.insert(name.to_owned(), value);
+        }
+    }
+    if ATTRIBUTES_MAX < asked.len() {
+        let detail = format!("may be asked for {ATTRIBUTES_MAX} times at most");
+        return Err(Problem::parameter("attribute", &detail));
+    }
+    Ok(asked)
 }
 
 /// Writes an event for a stream. A stream cannot answer with an error any more: a

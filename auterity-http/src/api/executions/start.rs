@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use auterity_core::ErrorKind;
 use auterity_core::engine::StartRequest;
 use auterity_tenancy::Permission;
 use poem::Request;
-use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::param::{Path, Query};
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +15,8 @@ use super::documents::Execution;
 use crate::api::{PREFIX, Tag, parameters};
 use crate::detach::detached;
 use crate::edge;
-use crate::error::Problem;
+use crate::error::{Code, Problem};
+use crate::idempotency::IdempotencyKey;
 use crate::payload::{Json, JsonBody};
 use crate::scope::Caller;
 
@@ -35,10 +37,22 @@ struct StartBody {
 enum StartReply {
     /// It is started.
     #[oai(status = 202)]
-    Started(Json<Execution>, #[oai(header = "Location")] String),
+    Started(
+        Json<Execution>,
+        #[oai(header = "Location")] String,
+        /// `true` when an earlier start with this key had started it.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
+    ),
     /// It has ended within the time asked for.
     #[oai(status = 200)]
-    Ended(Json<Execution>, #[oai(header = "Location")] String),
+    Ended(
+        Json<Execution>,
+        #[oai(header = "Location")] String,
+        /// `true` when an earlier start with this key had started it.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<String>,
+    ),
 }
 
 pub(in crate::api) struct Api;
@@ -65,9 +79,10 @@ impl Api {
         version: Query<Option<String>>,
         /// How long to wait for the end, such as `10s`.
         wait: Query<Option<String>>,
-        /// A repeated start with the same key finds the first execution.
+        /// A repeated start with the same key finds the first execution, for as long
+        /// as that is kept; with another workflow, input or attributes it is refused.
         #[oai(name = "Idempotency-Key")]
-        idempotency_key: Header<Option<String>>,
+        idempotency_key: IdempotencyKey,
         body: JsonBody<StartBody>,
     ) -> Result<StartReply, Problem> {
         let context = edge::context(request)?;
@@ -82,15 +97,20 @@ impl Api {
                 .0
                 .input
                 .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-            idempotency_key: idempotency_key.0.filter(|key| !key.is_empty()),
+            idempotency_key: idempotency_key.0,
             attributes: body.0.attributes.unwrap_or_default(),
             priority: body.0.priority.unwrap_or_default(),
         };
         let (engine, acting) = (context.engine().clone(), scope.clone());
         let started = detached(&context, "execution start", async move {
-            Ok(engine.start(&acting, start).await?)
+            let started = engine.start(&acting, start).await;
+            started.map_err(|error| match error.kind() {
+                ErrorKind::Conflict => Problem::from(error).with_code(Code::KeyReused),
+                _ => error.into(),
+            })
         })
         .await?;
+        let replayed = started.existing.then(|| "true".to_owned());
         let engine = context.engine();
         if let Some(within) = wait {
             engine.wait(&scope, started.id, within).await?;
@@ -98,9 +118,9 @@ impl Api {
         let execution = Execution::fetch(engine, &scope, started.id).await?;
         let location = format!("{PREFIX}/executions/{}", started.id);
         Ok(if wait.is_some() && execution.has_ended() {
-            StartReply::Ended(Json(execution), location)
+            StartReply::Ended(Json(execution), location, replayed)
         } else {
-            StartReply::Started(Json(execution), location)
+            StartReply::Started(Json(execution), location, replayed)
         })
     }
 }

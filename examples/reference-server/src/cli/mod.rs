@@ -27,17 +27,18 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             start_logging(&settings, true)?;
             runtime()?.block_on(run::run(settings, options))
         }
-        Command::Validate(options) => validate::validate(&options, common.json),
-        Command::Migrate => {
+        Command::Validate(options) => validate::validate(&options, common.json()),
+        Command::Migrate(options) => {
             let settings = Settings::read(&common, None)?;
             start_logging(&settings, true)?;
-            runtime()?.block_on(migrate::migrate(settings))
+            runtime()?.block_on(migrate::migrate(settings, &options, common.json()))
         }
         Command::Openapi => print(&auterity_http::openapi()),
         Command::Completions { shell } => {
+            let mut script = Vec::new();
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "auterity", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            clap_complete::generate(shell, &mut command, "auterity", &mut script);
+            print(String::from_utf8_lossy(&script).trim_end())
         }
         Command::Version => print(&format!("auterity {}", env!("CARGO_PKG_VERSION"))),
     }

@@ -5,15 +5,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use auterity_core::Scope;
 use auterity_core::engine::{DeployError, Deployment, Handle, StartRequest};
 use auterity_core::interpreter::{TaskRecord, TaskState};
 use auterity_core::store::{ExecutionRow, Status};
+use auterity_core::{ErrorKind, Scope};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 
 use super::print;
 use crate::config::{Run, Settings};
+use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::wiring;
 
@@ -28,7 +29,7 @@ pub(super) async fn run(settings: Settings, options: Run) -> Result<ExitCode, Fa
             options.file.display()
         ))
     })?;
-    let folder = wiring::DataFolder::open(&settings.data)?;
+    let folder = DataFolder::open(&settings.data)?;
     let scope = folder.local_scope()?;
     let store = wiring::store(&settings, &folder).await?;
     let engine = wiring::engine(&settings, &folder, store).await?;
@@ -63,18 +64,7 @@ async fn execute(
         idempotency_key: options.id.clone(),
         ..StartRequest::default()
     };
-    let started = handle.start(scope, request).await.map_err(|error| {
-        let places: Vec<String> = error
-            .violations()
-            .iter()
-            .map(|it| format!("{}: {}", it.pointer, it.message))
-            .collect();
-        if places.is_empty() {
-            Failure::from(error)
-        } else {
-            Failure::usage(format!("{}: {}", error.message(), places.join("; ")))
-        }
-    })?;
+    let started = handle.start(scope, request).await.map_err(not_started)?;
     let mut events = Box::pin(handle.follow(scope.clone(), started.id, 0));
     let watched = std::io::stderr().is_terminal();
     while let Some(event) = events.next().await {
@@ -86,6 +76,28 @@ async fn execute(
     }
     let row = handle.wait(scope, started.id, Duration::ZERO).await?;
     Ok(row)
+}
+
+fn not_started(error: auterity_core::Error) -> Failure {
+    let places = error.violations().iter().map(|found| {
+        // The whole input has an empty pointer.
+        let place = if found.pointer.is_empty() {
+            "the input"
+        } else {
+            &found.pointer
+        };
+        format!("{place}: {}", found.message)
+    });
+    let places: Vec<String> = places.collect();
+    match error.kind() {
+        ErrorKind::Invalid if !places.is_empty() => {
+            Failure::usage(format!("{}: {}", error.message(), places.join("; ")))
+        }
+        ErrorKind::Conflict => Failure::usage(
+            "the key of --id belongs to an execution of another definition or input; choose another",
+        ),
+        _ => Failure::from(error),
+    }
 }
 
 async fn deploy(

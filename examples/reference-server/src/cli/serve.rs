@@ -1,6 +1,7 @@
 //! `auterity serve`: the product.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,12 @@ use auterity_core::Routines;
 use auterity_core::clock::{Clock, SystemClock};
 use auterity_http::{ServeOptions, Server, Services};
 use auterity_tenancy::Identity;
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::print;
 use crate::config::Settings;
+use crate::data_folder::DataFolder;
 use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::{assets, wiring};
@@ -22,12 +25,16 @@ const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How often ended sessions are deleted.
 const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
 
+/// How long the databases may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let stop = stop_signal()?;
-    let folder = wiring::DataFolder::open(&settings.data)?;
+    let listeners = Listeners::bind(&settings).await?;
+    let folder = DataFolder::open(&settings.data)?;
     let store = wiring::store(&settings, &folder).await?;
     let identity = wiring::identity(&settings, &folder).await?;
-    let engine = wiring::engine(&settings, &folder, store).await?;
+    let engine = wiring::engine(&settings, &folder, Arc::clone(&store)).await?;
     let routines = Routines::new();
     drop(routines.spawn(
         "maintain",
@@ -41,40 +48,101 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     if settings.demo {
         demo.start(&identity).await?;
     }
-    if settings.answers {
-        let seeded = settings.demo.then(|| demo.on_sign_up());
-        let services = Services {
-            engine: engine.handle(),
-            identity,
-            options: wiring::http_options(&settings, &folder)?,
-            on_sign_up: seeded,
-        };
-        let endpoint = auterity_http::mount(services, assets::endpoint());
-        let server = Server::bind(settings.listen, ServeOptions::default())
-            .await
-            .map_err(|error| {
-                Failure::work(format!("cannot listen on {}: {error}", settings.listen))
-            })?;
-        announce(&server)?;
-        server.run(endpoint, stop.clone()).await;
-    } else {
-        print(&serde_json::json!({ "event": "working" }).to_string())?;
-        stop.cancelled().await;
-    }
+    let services = Services {
+        engine: engine.handle(),
+        identity: identity.clone(),
+        options: wiring::http_options(&settings, &folder)?,
+        metrics: wiring::metrics(),
+        on_sign_up: settings.demo.then(|| demo.on_sign_up()),
+    };
+    listeners.announce()?;
+    listeners.serve(services, stop, &routines).await;
     engine.stop(STOP_WITHIN).await?;
-    routines.stop(Duration::from_secs(1)).await;
+    routines.stop(CLOSE_WITHIN).await;
+    identity.close(CLOSE_WITHIN).await;
+    if tokio::time::timeout(CLOSE_WITHIN, store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the database was still in use when the process ended");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says that the server is ready: a line of JSON for programs, and one for people.
-#[expect(clippy::print_stderr, reason = "the address, for people on a terminal")]
-fn announce(server: &Server) -> Result<(), Failure> {
-    let url = format!("http://{}", server.local_addr());
-    print(&serde_json::json!({ "event": "listening", "url": url }).to_string())?;
-    if std::io::stderr().is_terminal() {
-        eprintln!("\n  Auterity is ready: {url}\n");
+/// The addresses that this process listens on.
+struct Listeners {
+    /// For everybody; a process that only works has none.
+    public: Option<Server>,
+    /// For operators.
+    admin: Option<Server>,
+}
+
+impl Listeners {
+    /// Takes the addresses first: one that is taken already ends the process before it
+    /// has begun any work.
+    async fn bind(settings: &Settings) -> Result<Self, Failure> {
+        let public = if settings.answers {
+            Some(bind(settings.listen, "--listen").await?)
+        } else {
+            None
+        };
+        let admin = match settings.admin_listen {
+            Some(address) => Some(bind(address, "--admin-listen").await?),
+            None => None,
+        };
+        Ok(Self { public, admin })
     }
-    Ok(())
+
+    /// Says that the process is ready: a line of JSON for programs, and one for people.
+    #[expect(clippy::print_stderr, reason = "the address, for people on a terminal")]
+    fn announce(&self) -> Result<(), Failure> {
+        let url = |server: &Server| format!("http://{}", server.local_addr());
+        let mut line = Map::new();
+        let event = match &self.public {
+            Some(_) => "listening",
+            None => "working",
+        };
+        line.insert("event".to_owned(), event.into());
+        let named = [("url", &self.public), ("admin_url", &self.admin)];
+        for (name, server) in named {
+            if let Some(server) = server {
+                line.insert(name.to_owned(), url(server).into());
+            }
+        }
+        print(&Value::Object(line).to_string())?;
+        if let Some(server) = &self.public
+            && std::io::stderr().is_terminal()
+        {
+            eprintln!("\n  Auterity is ready: {}\n", url(server));
+        }
+        Ok(())
+    }
+
+    /// Serves until the stop is asked for and what is under way has ended. Operators
+    /// are answered to the end of that.
+    async fn serve(self, services: Services, stop: CancellationToken, routines: &Routines) {
+        if let Some(admin) = self.admin {
+            let endpoint = auterity_http::mount_admin(services.clone(), stop.clone());
+            let over = routines.stopping().clone();
+            drop(routines.spawn("admin listener", admin.run(endpoint, over)));
+        }
+        match self.public {
+            Some(server) => {
+                let endpoint = auterity_http::mount(services, assets::endpoint());
+                server.run(endpoint, stop).await;
+            }
+            None => stop.cancelled().await,
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<Server, Failure> {
+    let bound = Server::bind(address, ServeOptions::default()).await;
+    bound.map_err(|error| {
+        Failure::work(format!(
+            "cannot listen on {address}: {error}; choose another address with {flag}"
+        ))
+    })
 }
 
 /// Fires at SIGTERM and SIGINT.

@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use auterity_core::definition::{CompileOptions, Limits, Mistake, compile};
-use auterity_core::functions::Functions;
 use serde_json::json;
 
 use super::print;
 use crate::config::Validate;
 use crate::failure::Failure;
+use crate::wiring;
 
 pub(super) fn validate(options: &Validate, as_json: bool) -> Result<ExitCode, Failure> {
-    let functions = Functions::built_in();
+    let functions = wiring::functions(false);
     let known = |name: &str| functions.contains(name);
     let mut reports = Vec::new();
     let mut found = 0;

@@ -9,11 +9,16 @@ use serde_json::Value;
 use crate::server::BINARY;
 
 fn auterity(data: &Path, arguments: &[&str]) -> Output {
+    auterity_with(data, &[], arguments)
+}
+
+fn auterity_with(data: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
     command
         .arg("--data")
         .arg(data)
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null());
     command.output().expect("it ends")
 }
@@ -142,4 +147,69 @@ fn version_and_openapi_are_printed() {
             .is_some_and(|paths| 10 < paths.len()),
         "{document}"
     );
+}
+
+#[test]
+fn key_of_another_input_is_refused_instead_of_giving_the_first_output() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tasks = "- a: { call: echo, with: { who: '${ .who }' } }\n";
+    let file = write(folder.path(), "w.yaml", &definition(tasks));
+    let ada = ["run", &file, "--id", "one", "--set", "who=Ada"];
+    for _ in 0..2 {
+        let done = auterity(folder.path(), &ada);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+    }
+    let eve = ["run", &file, "--id", "one", "--set", "who=Eve"];
+    let done = auterity(folder.path(), &eve);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stderr).contains("the key of --id"));
+}
+
+#[test]
+fn wrong_usage_is_told_as_json_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [&["--json", "nonsense"][..], &["--json", "run"]] {
+        let done = auterity(folder.path(), arguments);
+        assert_eq!(done.status.code(), Some(2), "{done:?}");
+        let told: Value = serde_json::from_slice(&done.stderr).expect("JSON");
+        assert_eq!(told["status"], 2);
+        assert!(told["error"].is_string(), "{told}");
+    }
+}
+
+#[test]
+fn empty_variables_count_as_not_set_and_switches_can_be_turned_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = write(folder.path(), "c.toml", "allow_private_addresses = true\n");
+    let variables = [
+        ("AUTERITY_DATABASE_URL", ""),
+        ("AUTERITY_ALLOW_PRIVATE_ADDRESSES", ""),
+        ("AUTERITY_JSON", "no"),
+        ("AUTERITY_CONFIG", &config),
+    ];
+    let done = auterity_with(folder.path(), &variables, &["migrate"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let variables = [("AUTERITY_JSON", "nonsense")];
+    let done = auterity_with(folder.path(), &variables, &["version"]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+}
+
+#[test]
+fn status_of_the_schema_is_told_without_making_a_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let status = |what: &str| {
+        let done = auterity(&data, &["migrate", "--status"]);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(|line| line.contains(what)), "{text}");
+    };
+    status("there is no database yet");
+    assert!(!data.exists());
+    assert_eq!(auterity(&data, &["migrate"]).status.code(), Some(0));
+    status("up to date");
+    let done = auterity(&data, &["--json", "migrate", "--status"]);
+    let table: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(table[0]["applied"], table[0]["known"]);
 }

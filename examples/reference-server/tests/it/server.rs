@@ -17,15 +17,22 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_auterity");
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
+    pub(crate) admin_url: Option<String>,
 }
 
 impl Server {
     /// Starts a server and waits until it says that it is ready.
     pub(crate) fn start(data: &Path, database: Option<&str>) -> Self {
+        Self::start_with(data, database, &[])
+    }
+
+    /// Starts a server with more arguments.
+    pub(crate) fn start_with(data: &Path, database: Option<&str>, more: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data);
+            .arg(data)
+            .args(more);
         command.env("AUTERITY_LOG", "error").stdout(Stdio::piped());
         if let Some(url) = database {
             command.env("AUTERITY_DATABASE_URL", url);
@@ -36,8 +43,12 @@ impl Server {
         BufReader::new(out).read_line(&mut line).expect("a line");
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("got {line:?}"));
         assert_eq!(ready["event"], "listening");
-        let url = ready["url"].as_str().expect("a url").to_owned();
-        Self { child, url }
+        let text = |name: &str| ready[name].as_str().map(str::to_owned);
+        Self {
+            child,
+            url: text("url").expect("a url"),
+            admin_url: text("admin_url"),
+        }
     }
 
     /// Ends the process at once, as a crash does.

@@ -1,23 +1,25 @@
-//! Definitions and their versions.
+//! The calls. They stand together because several have one address.
 
 use std::collections::HashMap;
 
+use auterity_core::Scope;
 use auterity_core::definition::WorkflowRef;
-use auterity_core::store::{DefinitionQuery, DefinitionRow, DefinitionSummary, ExecutionRow};
-use auterity_core::{Scope, definition};
+use auterity_core::store::{DefinitionQuery, DefinitionSummary, ExecutionRow};
 use auterity_tenancy::Permission;
 use poem::Request;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
-use serde::Serialize;
-use serde_json::Value;
+use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 
-use super::Tag;
+use super::documents::{
+    Mistake, Validation, Workflow, WorkflowPage, WorkflowSummary, WorkflowVersion, WorkflowVersions,
+};
+use crate::api::{PREFIX, Tag};
 use crate::detach::detached;
 use crate::edge;
 use crate::error::Problem;
+use crate::etag;
 use crate::page::{self, Listing};
-use crate::payload::{DefinitionBody, Hash, Json, Time, YamlText};
+use crate::payload::{DefinitionBody, Json, YamlText};
 use crate::scope::Caller;
 use crate::services::Context;
 
@@ -25,130 +27,6 @@ use crate::services::Context;
 const RECENT_MAX: u32 = 60;
 /// Characters of a search text at most.
 const SEARCH_LENGTH_MAX: usize = 200;
-
-/// An execution in few words.
-#[derive(Debug, Serialize, Object)]
-struct RecentExecution {
-    /// The id.
-    id: String,
-    /// Where it stands.
-    status: String,
-    /// How long it took, once it has ended.
-    duration_ms: Option<i64>,
-}
-
-/// A workflow in a list: its highest version.
-#[derive(Debug, Serialize, Object)]
-struct WorkflowSummary {
-    /// Groups workflows.
-    namespace: String,
-    /// Unique in the namespace.
-    name: String,
-    /// The highest version.
-    version: String,
-    /// The title.
-    title: Option<String>,
-    /// The summary.
-    summary: Option<String>,
-    /// When that version was deployed.
-    created_at: Time,
-    /// The newest executions, oldest first.
-    recent: Vec<RecentExecution>,
-}
-
-/// A page of workflows.
-#[derive(Debug, Serialize, Object)]
-struct WorkflowPage {
-    /// The workflows, by namespace and name.
-    items: Vec<WorkflowSummary>,
-    /// Leads to the next page; null on the last.
-    next_cursor: Option<String>,
-}
-
-/// One version of a workflow.
-#[derive(Debug, Serialize, Object)]
-struct Workflow {
-    /// Groups workflows.
-    namespace: String,
-    /// Unique in the namespace.
-    name: String,
-    /// The version.
-    version: String,
-    /// The title.
-    title: Option<String>,
-    /// The summary.
-    summary: Option<String>,
-    /// When it was deployed.
-    created_at: Time,
-    /// The SHA-256 of the definition's text.
-    hash: Hash,
-    /// `yaml` or `json`.
-    format: String,
-    /// The text as it was deployed.
-    definition: String,
-    /// The JSON Schema of the input.
-    input_schema: Option<Value>,
-    /// All versions, the highest first.
-    versions: Vec<String>,
-}
-
-/// One version in a list.
-#[derive(Debug, Serialize, Object)]
-struct WorkflowVersion {
-    /// The version.
-    version: String,
-    /// When it was deployed.
-    created_at: Time,
-    /// The SHA-256 of the definition's text.
-    hash: Hash,
-}
-
-/// The versions of a workflow.
-#[derive(Debug, Serialize, Object)]
-struct WorkflowVersions {
-    /// The highest version first.
-    items: Vec<WorkflowVersion>,
-}
-
-/// One mistake in a definition.
-#[derive(Debug, Serialize, Object)]
-struct Mistake {
-    /// What kind of mistake it is, as a stable word.
-    code: String,
-    /// The JSON pointer of the place.
-    pointer: String,
-    /// What is wrong.
-    detail: String,
-    /// What to do about it.
-    hint: Option<String>,
-    /// Where it starts, counted from 1.
-    line: u32,
-    /// Where it starts, counted from 1, in characters.
-    column: u32,
-    /// Where it ends.
-    end_line: u32,
-    /// Where it ends: after its last character.
-    end_column: u32,
-}
-
-/// What a check of a definition found.
-#[derive(Debug, Serialize, Object)]
-struct Validation {
-    /// Whether it could be deployed.
-    valid: bool,
-    /// All mistakes, in order of their place.
-    errors: Vec<Mistake>,
-}
-
-#[derive(ApiResponse)]
-enum DeployReply {
-    /// The version is deployed.
-    #[oai(status = 201)]
-    Created(Json<Workflow>, #[oai(header = "Location")] String),
-    /// The same text was deployed as this version before.
-    #[oai(status = 200)]
-    Existing(Json<Workflow>, #[oai(header = "Location")] String),
-}
 
 #[expect(
     clippy::large_enum_variant,
@@ -179,13 +57,23 @@ enum WorkflowReply {
 }
 
 #[derive(ApiResponse)]
+enum DeployReply {
+    /// The version is deployed.
+    #[oai(status = 201)]
+    Created(Json<Workflow>, #[oai(header = "Location")] String),
+    /// The same text was deployed as this version before.
+    #[oai(status = 200)]
+    Existing(Json<Workflow>, #[oai(header = "Location")] String),
+}
+
+#[derive(ApiResponse)]
 enum DeletedReply {
     /// It is gone; executions that run go on.
     #[oai(status = 204)]
     Done,
 }
 
-pub(super) struct Api;
+pub(in crate::api) struct Api;
 
 #[OpenApi(prefix_path = "/workflows", tag = "Tag::Workflows")]
 impl Api {
@@ -202,13 +90,11 @@ impl Api {
         let engine = context.engine().clone();
         let (deployment, workflow) = detached(&context, "deploy", async move {
             let deployment = engine.deploy(&scope, &body.0).await?;
-            let schema = deployment.program.input_schema().cloned();
             let named = &deployment.row.workflow;
             let versions = engine
                 .workflow_versions(&scope, &named.namespace, &named.name)
                 .await?;
-            let versions = versions.into_iter().map(|row| row.version).collect();
-            let workflow = workflow_of(&deployment.row, schema, versions);
+            let workflow = Workflow::of(&deployment.row, &deployment.program, versions);
             Ok((deployment, workflow))
         })
         .await?;
@@ -374,14 +260,8 @@ impl Api {
         if rows.is_empty() {
             return Err(Problem::not_found());
         }
-        let items = rows.into_iter().map(|row| WorkflowVersion {
-            version: row.version,
-            created_at: Time(row.created_at),
-            hash: Hash(row.hash),
-        });
-        Ok(Json(WorkflowVersions {
-            items: items.collect(),
-        }))
+        let items = rows.into_iter().map(WorkflowVersion::from).collect();
+        Ok(Json(WorkflowVersions { items }))
     }
 
     /// Deletes a workflow with all its versions; executions that run go on.
@@ -437,7 +317,7 @@ async fn read(
     let vary = "Accept, Authorization".to_owned();
     if wanted.accept.is_some_and(prefers_yaml) {
         let tag = format!("\"{}\"", row.hash);
-        if wanted.known == Some(&tag) {
+        if etag::names(wanted.known, &tag) {
             return Ok(WorkflowReply::Same(tag));
         }
         let text = YamlText(row.text.as_ref().to_owned());
@@ -448,11 +328,10 @@ async fn read(
         .await?;
     // The envelope lists the versions, so it changes with them too.
     let tag = format!("\"{}-{}\"", row.hash, versions.len());
-    if wanted.known == Some(&tag) {
+    if etag::names(wanted.known, &tag) {
         return Ok(WorkflowReply::Same(tag));
     }
-    let versions = versions.into_iter().map(|row| row.version).collect();
-    let workflow = workflow_of(&row, program.input_schema().cloned(), versions);
+    let workflow = Workflow::of(&row, &program, versions);
     let content = WorkflowContent::Envelope(Json(workflow));
     Ok(WorkflowReply::Found(content, tag, vary))
 }
@@ -485,46 +364,14 @@ async fn with_recent(
     }
     let summaries = rows.into_iter().map(|row| {
         let WorkflowRef {
-            namespace,
-            name,
-            version,
-        } = row.workflow;
-        let mut executions = recent
-            .remove(&(namespace.clone(), name.clone()))
-            .unwrap_or_default();
+            namespace, name, ..
+        } = &row.workflow;
+        let key = (namespace.clone(), name.clone());
+        let mut executions = recent.remove(&key).unwrap_or_default();
         executions.sort_by_key(|row| (row.started_at, row.id));
-        WorkflowSummary {
-            namespace,
-            name,
-            version,
-            title: row.title,
-            summary: row.summary,
-            created_at: Time(row.created_at),
-            recent: executions.iter().map(RecentExecution::from).collect(),
-        }
+        WorkflowSummary::of(row, &executions)
     });
     Ok(summaries.collect())
-}
-
-fn workflow_of(
-    row: &DefinitionRow,
-    input_schema: Option<Value>,
-    versions: Vec<String>,
-) -> Workflow {
-    let is_json = row.text.trim_start().starts_with('{');
-    Workflow {
-        namespace: row.workflow.namespace.clone(),
-        name: row.workflow.name.clone(),
-        version: row.workflow.version.clone(),
-        title: row.title.clone(),
-        summary: row.summary.clone(),
-        created_at: Time(row.created_at),
-        hash: Hash(row.hash),
-        format: if is_json { "json" } else { "yaml" }.to_owned(),
-        definition: row.text.as_ref().to_owned(),
-        input_schema,
-        versions,
-    }
 }
 
 /// The names of a definition are DNS labels and its version is a semantic version,
@@ -532,34 +379,9 @@ fn workflow_of(
 fn location_of(workflow: &WorkflowRef) -> String {
     format!(
         "{}/workflows/{}/{}/versions/{}",
-        super::PREFIX,
+        PREFIX,
         workflow.namespace,
         workflow.name,
         workflow.version.replace('+', "%2B")
     )
-}
-
-impl From<definition::Mistake> for Mistake {
-    fn from(mistake: definition::Mistake) -> Self {
-        Self {
-            code: mistake.code.to_owned(),
-            pointer: mistake.pointer,
-            detail: mistake.message,
-            hint: mistake.hint,
-            line: mistake.start.line,
-            column: mistake.start.column,
-            end_line: mistake.end.line,
-            end_column: mistake.end.column,
-        }
-    }
-}
-
-impl From<&ExecutionRow> for RecentExecution {
-    fn from(row: &ExecutionRow) -> Self {
-        Self {
-            id: row.id.to_string(),
-            status: row.status.as_str().to_owned(),
-            duration_ms: super::executions::duration_ms(row),
-        }
-    }
 }

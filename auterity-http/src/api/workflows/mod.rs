@@ -1,0 +1,6 @@
+//! Definitions and their versions.
+
+mod calls;
+mod documents;
+
+pub(super) use calls::Api;
