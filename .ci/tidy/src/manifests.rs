@@ -1,5 +1,7 @@
 //! What the manifests promise: the direction of dependencies, shared lints and versions.
 
+use std::collections::BTreeMap;
+
 use toml::{Table, Value};
 
 use crate::File;
@@ -35,6 +37,7 @@ pub(crate) fn layers(files: &[File]) -> Vec<String> {
     let mut findings = Vec::new();
     let members: Vec<(&File, Table)> = members(files).collect();
     let ours: Vec<&str> = members.iter().map(|(_, manifest)| name(manifest)).collect();
+    let renamed = renamed_by_root(files);
     for (file, manifest) in &members {
         let package = name(manifest);
         let Some(allowed) = allowed(package, &file.path) else {
@@ -45,6 +48,7 @@ pub(crate) fn layers(files: &[File]) -> Vec<String> {
             continue;
         };
         for (dependency, _) in dependencies(manifest) {
+            let dependency = renamed.get(dependency).map_or(dependency, String::as_str);
             let is_ours = ours.contains(&dependency) || LIBRARIES.contains(&dependency);
             if is_ours && dependency != package && !allowed.contains(&dependency) {
                 findings.push(format!(
@@ -128,6 +132,23 @@ fn dependencies(manifest: &Table) -> Vec<(&str, &Value)> {
         .collect()
 }
 
+/// The real names of dependencies that the root's manifest gives another one.
+fn renamed_by_root(files: &[File]) -> BTreeMap<String, String> {
+    let root = files.iter().find(|file| file.path == "Cargo.toml");
+    let manifest: Table = root
+        .and_then(|file| file.text.parse().ok())
+        .unwrap_or_default();
+    let shared = manifest
+        .get("workspace")
+        .and_then(|workspace| workspace.get("dependencies"))
+        .and_then(Value::as_table);
+    shared
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), package_of(name, value).to_owned()))
+        .collect()
+}
+
 /// A renamed dependency is known by its real name.
 fn package_of<'a>(name: &'a str, value: &'a Value) -> &'a str {
     value.get("package").and_then(Value::as_str).unwrap_or(name)
@@ -174,6 +195,17 @@ mod tests {
         let rest = "[dependencies]\nt = { package = \"auterity-tenancy\", workspace = true }\n";
         let core = manifest("auterity-core/Cargo.toml", "auterity-core", rest);
         assert_eq!(layers(&[core]).len(), 1);
+    }
+
+    #[test]
+    fn renaming_a_dependency_in_the_root_does_not_hide_it() {
+        let root = File::of(
+            "Cargo.toml",
+            "[workspace.dependencies]\nt = { package = \"auterity-tenancy\", path = \"x\" }\n",
+        );
+        let rest = "[dependencies]\nt.workspace = true\n";
+        let core = manifest("auterity-core/Cargo.toml", "auterity-core", rest);
+        assert_eq!(layers(&[root, core]).len(), 1);
     }
 
     #[test]
