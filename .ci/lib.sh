@@ -35,6 +35,18 @@ postgres_bin() {
   [ -n "$best" ] && printf '%s\n' "$best"
 }
 
+# The NATS server, which Debian keeps where only root looks.
+nats_bin() {
+  local candidate
+  for candidate in "$(command -v nats-server || true)" /usr/sbin/nats-server; do
+    if [ -x "$candidate" ]; then
+      printf '%s\n' "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
 chromium_bin() {
   local name
   for name in chromium chromium-browser google-chrome google-chrome-stable; do
@@ -75,6 +87,7 @@ install_services() {
   local missing=()
   postgres_bin >/dev/null || missing+=(postgresql)
   have redis-server || missing+=(redis-server)
+  nats_bin >/dev/null || missing+=(nats-server)
   [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
   postgres_bin >/dev/null || die "PostgreSQL 15 or newer is needed, and only an older one is installed"
 }

@@ -449,6 +449,10 @@ impl From<DeployError> for Problem {
                 let errors = mistakes.iter().map(Pointed::from).collect();
                 Self::new(Code::DefinitionInvalid, detail).with_errors(errors)
             }
+            DeployError::External { .. } => {
+                let detail = format!("{error}; nothing was deployed");
+                Self::new(Code::DefinitionInvalid, detail)
+            }
             DeployError::VersionExists => Self::new(
                 Code::VersionExists,
                 "this version exists with another text; raise document.version",

@@ -38,7 +38,7 @@ const FORBIDDEN: [(&str, &str); 6] = [
 const WORD_EXEMPT: [&str; 7] = [
     "/definition/",
     "/interpreter/task/run",
-    "/functions/run_",
+    "/functions/process/",
     "/cli/run",
     "/durable_fn/",
     "benches/",

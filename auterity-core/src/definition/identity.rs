@@ -4,6 +4,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::externals::Externals;
+
 /// The SHA-256 of a definition's text: what an execution is pinned to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgramHash([u8; 32]);
@@ -13,6 +15,22 @@ impl ProgramHash {
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Hashes a definition's text together with what it takes from elsewhere.
+    #[must_use]
+    pub fn of_all(text: &str, externals: Option<&Externals>) -> Self {
+        match externals.filter(|externals| !externals.is_empty()) {
+            None => Self::of(text),
+            Some(externals) => {
+                let externals = serde_json::json!(externals).to_string();
+                let mut hash = Sha256::new();
+                hash.update(text.as_bytes());
+                hash.update([0]);
+                hash.update(externals.as_bytes());
+                Self(hash.finalize().into())
+            }
+        }
     }
 
     /// Takes over a hash that was computed before, as a store does.

@@ -12,6 +12,7 @@ mod data;
 mod document;
 mod endpoint;
 mod event;
+mod externals;
 mod identity;
 mod limits;
 mod mistake;
@@ -32,6 +33,8 @@ mod yaml;
 
 pub use compile::{CompileOptions, compile};
 pub use document::Definition;
+pub(crate) use externals::External;
+pub use externals::Externals;
 pub use identity::{ProgramHash, WorkflowRef};
 pub use limits::Limits;
 pub(crate) use mistake::suggestion;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use jiff::Span;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::externals::External;
 use super::identity::{ProgramHash, WorkflowRef};
 use super::schema::SchemaCheck;
 use crate::expression::{Expression, Template};
@@ -33,6 +35,11 @@ pub struct Program {
     pub(crate) secrets: Vec<String>,
     pub(crate) root: ListIndex,
     pub(crate) tasks: Vec<Task>,
+    /// What the definition takes from elsewhere and has not got yet: with it, the
+    /// definition has to be compiled again.
+    pub(crate) missing: Vec<External>,
+    /// The extensions, in the order in which they are declared.
+    pub(crate) extensions: Vec<Extension>,
     pub(crate) lists: Vec<Vec<TaskIndex>>,
 }
 
@@ -117,10 +124,22 @@ pub(crate) struct Task {
     pub(crate) timeout: Option<Timeout>,
     pub(crate) then: Flow,
     pub(crate) kind: TaskKind,
+    /// The places of the extensions of this kind of task.
+    pub(crate) extensions: Vec<u32>,
+}
+
+/// Tasks around tasks of a kind.
+#[derive(Debug)]
+pub(crate) struct Extension {
+    /// Sees the task that is to be extended; absent: always.
+    pub(crate) when: Option<Expression>,
+    pub(crate) before: Option<ListIndex>,
+    pub(crate) after: Option<ListIndex>,
 }
 
 /// Where to go after a task or a switch case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Flow {
     /// To the next task of the list; at its end, out of the list.
     Continue,
@@ -336,9 +355,12 @@ pub(crate) struct Call {
     /// The whole `with`, references to authentication policies resolved.
     /// Evaluated when the effect starts, so that secrets never reach the state.
     pub(crate) arguments: Option<Template>,
+    /// The names of the secrets that the arguments use.
+    pub(crate) secrets: Vec<String>,
     /// Whether to wait for a process's end (`run.await`).
-    #[expect(dead_code, reason = "for functions that run processes, which follow")]
     pub(crate) awaited: bool,
+    /// What goes over the list that the call gives (a subscription's `foreach`).
+    pub(crate) foreach: Option<Foreach>,
 }
 
 #[derive(Debug)]

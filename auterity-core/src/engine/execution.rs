@@ -187,6 +187,7 @@ impl Active {
         let prepared = self.progress.prepare(&self.core, events, consumed, idle)?;
         let Prepared { entry, effects } = prepared;
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
+        let told = self.core.lifecycle_is_read().then(|| entry.events.clone());
         match self.life.journal.append(entry).await? {
             Outcome::Recorded => {}
             Outcome::Refused(reason) => return self.refused(events, &reason).await,
@@ -196,6 +197,10 @@ impl Active {
             }
         }
         self.tell(&next);
+        if let Some(rows) = told {
+            let identity = &self.progress.identity;
+            self.core.tell_lifecycle(identity, &rows, &next);
+        }
         self.core.announce(&messages).await;
         Ok(match next {
             Next::Owned | Next::Queued => {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
 use crate::store::ExecutionRow;
@@ -12,6 +13,9 @@ use crate::{ExecutionId, TenantId};
 /// Changes that a slow reader of the feed may fall behind before it is told to
 /// look again.
 const FEED_LENGTH: usize = 1_024;
+
+/// The same for lifecycle events, of which there are several for each change.
+const LIFECYCLE_LENGTH: usize = 8_192;
 
 /// One word of a tenant's feed.
 #[derive(Debug, Clone)]
@@ -37,14 +41,17 @@ pub(super) struct Growth {
 pub(super) struct Feed {
     followed: Mutex<HashMap<ExecutionId, watch::Sender<Growth>>>,
     changes: broadcast::Sender<(TenantId, Arc<ExecutionRow>)>,
+    lifecycle: broadcast::Sender<(TenantId, Arc<Value>)>,
 }
 
 impl Feed {
     pub(super) fn new() -> Self {
         let (changes, _) = broadcast::channel(FEED_LENGTH);
+        let (lifecycle, _) = broadcast::channel(LIFECYCLE_LENGTH);
         Self {
             followed: Mutex::default(),
             changes,
+            lifecycle,
         }
     }
 
@@ -77,6 +84,19 @@ impl Feed {
     /// Tells whether anybody reads the tenants' feeds.
     pub(super) fn is_read(&self) -> bool {
         self.changes.receiver_count() != 0
+    }
+
+    pub(super) fn lifecycle_is_read(&self) -> bool {
+        self.lifecycle.receiver_count() != 0
+    }
+
+    pub(super) fn tell_lifecycle(&self, tenant: TenantId, event: Arc<Value>) {
+        // Nobody reading is no failure.
+        drop(self.lifecycle.send((tenant, event)));
+    }
+
+    pub(super) fn lifecycle(&self) -> broadcast::Receiver<(TenantId, Arc<Value>)> {
+        self.lifecycle.subscribe()
     }
 
     pub(super) fn changed(&self, tenant: TenantId, row: ExecutionRow) {

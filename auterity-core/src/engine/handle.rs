@@ -50,6 +50,14 @@ pub enum DeployError {
     /// It has mistakes: all of them, in order of their place.
     #[error("the definition has {} mistakes", .0.len())]
     Invalid(Vec<Mistake>),
+    /// Something that it takes from elsewhere could not be got.
+    #[error("{name} could not be got: {reason}")]
+    External {
+        /// What: a function of a catalog by its name, a schema by its place.
+        name: String,
+        /// Why not, with nothing of what the other side said.
+        reason: String,
+    },
     /// The version exists with another text.
     #[error("this version exists with another text; raise the version")]
     VersionExists,
@@ -72,10 +80,18 @@ impl Handle {
         Self { core, works }
     }
 
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// Gives every mistake in a definition; none if it could be deployed.
     #[must_use]
     pub fn validate(&self, text: &str) -> Vec<Mistake> {
-        self.core.programs.compile(text).err().unwrap_or_default()
+        self.core
+            .programs
+            .compile(text, None)
+            .err()
+            .unwrap_or_default()
     }
 
     /// Tells what is known about each function that definitions can call.
@@ -92,17 +108,14 @@ impl Handle {
     /// # Cancel safety
     /// A dropped future may leave the version deployed; deploying it again is harmless.
     pub async fn deploy(&self, scope: &Scope, text: &str) -> Result<Deployment, DeployError> {
-        let program = self
-            .core
-            .programs
-            .compile(text)
-            .map_err(DeployError::Invalid)?;
+        let (program, externals) = self.core.compile_whole(scope, text).await?;
         let row = DefinitionRow {
             workflow: program.workflow().clone(),
             hash: program.hash(),
             title: program.title().map(str::to_owned),
             summary: program.summary().map(str::to_owned),
             text: Arc::from(text),
+            externals,
             created_at: self.core.now(),
         };
         let put = self

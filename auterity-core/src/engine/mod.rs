@@ -13,10 +13,12 @@
 //! under way at a crash is done again with the same key.
 
 mod execution;
+mod externals;
 mod feed;
 mod handle;
 mod journal;
 mod life;
+mod lifecycle;
 mod options;
 mod perform;
 mod programs;
@@ -27,6 +29,7 @@ mod worker;
 
 pub use feed::FeedItem;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
+pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};
 pub use start::{StartRequest, Started};
 pub use worker::Engine;

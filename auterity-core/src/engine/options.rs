@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::lifecycle::LifecycleSink;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
 use crate::functions::Functions;
@@ -95,6 +96,8 @@ pub struct Ports {
     pub functions: Functions,
     /// What definitions may know but never keep.
     pub secrets: Secrets,
+    /// Who is told what happens to workflows and tasks.
+    pub lifecycle: LifecycleSink,
 }
 
 impl Ports {
@@ -108,6 +111,7 @@ impl Ports {
             entropy: Arc::new(SystemEntropy),
             functions: Functions::built_in(),
             secrets: Secrets::none(),
+            lifecycle: LifecycleSink::none(),
         }
     }
 }

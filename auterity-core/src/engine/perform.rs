@@ -79,6 +79,14 @@ struct Doing {
     effect: u64,
 }
 
+/// What a function is called with.
+struct Called {
+    arguments: Value,
+    input: Arc<Value>,
+    task: String,
+    awaited: bool,
+}
+
 impl Doing {
     async fn work(self, request: Result<Request, Problem>) -> Performed {
         let effect = self.effect;
@@ -89,7 +97,16 @@ impl Doing {
                 arguments,
                 input,
                 task,
-            }) => self.call(&function, arguments, input, task).await,
+                awaited,
+            }) => {
+                let called = Called {
+                    arguments,
+                    input,
+                    task,
+                    awaited,
+                };
+                self.call(&function, called).await
+            }
             Ok(Request::Emit { event }) => self.emit(event).await,
             Ok(Request::Child {
                 namespace,
@@ -118,13 +135,7 @@ impl Doing {
         Performed::Ended { effect, result }
     }
 
-    async fn call(
-        &self,
-        name: &str,
-        arguments: Value,
-        input: Arc<Value>,
-        task: String,
-    ) -> Result<Value, Problem> {
+    async fn call(&self, name: &str, called: Called) -> Result<Value, Problem> {
         let Some(function) = self.core.ports.functions.get(name) else {
             return Err(unknown_function(name));
         };
@@ -133,9 +144,11 @@ impl Doing {
         let invocation = Invocation {
             scope: self.life.scope(self.tenant),
             execution: self.execution,
-            task,
-            arguments,
-            input,
+            task: called.task,
+            arguments: called.arguments,
+            input: called.input,
+            awaited: called.awaited,
+            routines: self.core.routines.clone(),
             key: format!("{}-{}", self.execution, self.effect),
             cancelled,
         };
@@ -217,7 +230,7 @@ fn unknown_function(name: &str) -> Problem {
             format!("tasks of kind {name} are off: the host has not enabled them")
         }
         "grpc" | "asyncapi" | "mcp" | "a2a" => {
-            format!("calls of kind {name} are not available in this engine yet")
+            format!("calls of kind {name} are off: the host has not enabled them")
         }
         _ => format!(
             "there is no function named {name} in this engine; the host registers functions"

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::options::Options;
-use crate::definition::{CompileOptions, Mistake, Program, ProgramHash, compile};
+use crate::definition::{CompileOptions, Externals, Mistake, Program, ProgramHash, compile};
 use crate::functions::Functions;
 use crate::store::{DefinitionRow, Store};
 use crate::{Error, ErrorKind, Scope, TenantId};
@@ -43,11 +43,16 @@ impl Programs {
     }
 
     /// Compiles a text and gives every mistake in it.
-    pub(super) fn compile(&self, text: &str) -> Result<Arc<Program>, Vec<Mistake>> {
+    pub(super) fn compile(
+        &self,
+        text: &str,
+        externals: Option<&Externals>,
+    ) -> Result<Arc<Program>, Vec<Mistake>> {
         let known = |name: &str| self.functions.contains(name);
         let options = CompileOptions {
             limits: self.limits.clone(),
             functions: Some(&known),
+            externals,
         };
         compile(text, &options).map(Arc::new)
     }
@@ -118,9 +123,15 @@ impl Programs {
         }
         // A function may have gone since it was deployed; calling it then is an
         // error of the execution, so names are not checked here.
+        let externals = row.externals.as_deref().map(serde_json::from_str);
+        let externals: Option<Externals> = externals.transpose().map_err(|error| {
+            let message = "what a deployed definition takes from elsewhere cannot be read";
+            Error::new(ErrorKind::Corrupt, message).with_source(error)
+        })?;
         let options = CompileOptions {
             limits: self.limits.clone(),
             functions: None,
+            externals: externals.as_ref(),
         };
         let program = compile(&row.text, &options)
             .map(Arc::new)

@@ -181,6 +181,7 @@ impl Core {
             entry.next = Next::Queued;
         }
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
+        let told = self.lifecycle_is_read().then(|| entry.events.clone());
         let journal = place
             .as_ref()
             .map_or(&self.unfenced, |(life, _)| &life.journal);
@@ -194,6 +195,9 @@ impl Core {
             }
         }
         self.feed.grew(id, || progress.growth(&next));
+        if let Some(rows) = told {
+            self.tell_lifecycle(&progress.identity, &rows, &next);
+        }
         self.changed(progress.identity.tenant, || progress.row(&next));
         self.announce(&messages).await;
         match place {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ExecutionId, Scope};
+use crate::{ExecutionId, Routines, Scope};
 
 /// One call of a function.
 pub struct Invocation {
@@ -26,6 +26,11 @@ pub struct Invocation {
     pub key: String,
     /// Fires when the result is not wanted any more.
     pub cancelled: CancellationToken,
+    /// Whether the definition waits for what is called; if not (`run` with
+    /// `await: false`), the call ends once it is under way.
+    pub awaited: bool,
+    /// For what goes on after the call.
+    pub routines: Routines,
 }
 
 impl Invocation {
@@ -41,6 +46,8 @@ impl Invocation {
             input: Arc::new(Value::Null),
             key: execution.to_string(),
             cancelled: CancellationToken::new(),
+            awaited: true,
+            routines: Routines::new(),
         }
     }
 }

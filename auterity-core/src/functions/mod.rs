@@ -1,21 +1,42 @@
 //! What `call` tasks call: the port, the registry and the built-in functions.
 
+mod a2a;
+mod asyncapi;
+mod documents;
+mod duration;
 mod echo;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod http;
 mod invocation;
+mod mcp;
 mod openapi;
+#[cfg(unix)]
+mod process;
 mod registry;
+mod rpc;
+mod sse;
 mod typed;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use a2a::A2a;
+pub use asyncapi::{AsyncApi, AsyncApiOptions};
 pub use echo::Echo;
+#[cfg(feature = "grpc")]
+pub use grpc::Grpc;
 pub use http::{Http, HttpOptions};
 pub use invocation::Invocation;
+pub use mcp::Mcp;
 pub use openapi::OpenApi;
+#[cfg(unix)]
+pub use process::{
+    ContainerOptions, Isolation, ProcessOptions, Processes, RunContainer, RunScript, RunShell,
+};
 pub use registry::{Durability, FunctionInfo, Functions, Registration};
 pub use typed::{Typed, TypedFunction};
 
@@ -43,6 +64,18 @@ pub trait Function: Send + Sync + fmt::Debug + 'static {
     /// Tells what the function takes and gives, for editors and people.
     fn signature(&self) -> Signature {
         Signature::default()
+    }
+}
+
+/// Functions may share what they stand on: connections, tokens.
+#[async_trait]
+impl<F: Function + ?Sized> Function for Arc<F> {
+    async fn call(&self, invocation: Invocation) -> Result<Value, Problem> {
+        (**self).call(invocation).await
+    }
+
+    fn signature(&self) -> Signature {
+        (**self).signature()
     }
 }
 

@@ -7,7 +7,12 @@ use std::sync::Arc;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{Echo, Function, Http, OpenApi, Signature, Typed, TypedFunction};
+#[cfg(feature = "grpc")]
+use super::Grpc;
+use super::{
+    A2a, AsyncApi, AsyncApiOptions, Echo, Function, Http, HttpOptions, Mcp, OpenApi, Signature,
+    Typed, TypedFunction,
+};
 
 /// When the task after a call may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -133,15 +138,38 @@ impl Functions {
         Self::default()
     }
 
-    /// Makes a registry with the built-in functions. `http` and `openapi` call public
-    /// addresses only; a host that wants otherwise adds its own [`Http`] and
-    /// [`OpenApi`] in their place.
+    /// Makes a registry with the built-in functions, which reach public addresses only;
+    /// a host that wants otherwise says so by [`within`](Self::within).
     #[must_use]
     pub fn built_in() -> Self {
-        Self::none()
+        Self::within(HttpOptions::default())
+    }
+
+    /// Makes a registry with the built-in functions, which reach other machines within
+    /// these options.
+    #[must_use]
+    pub fn within(options: HttpOptions) -> Self {
+        Self::over(&Arc::new(Http::new(options)))
+    }
+
+    /// Makes a registry with the built-in functions, all of which share connections and
+    /// tokens with `http`.
+    #[must_use]
+    pub fn over(http: &Arc<Http>) -> Self {
+        let shared = || Arc::clone(http);
+        let functions = Self::none();
+        #[cfg(feature = "grpc")]
+        let functions = functions.with("grpc", Grpc::new(shared()));
+        functions
+            .with("a2a", A2a::new(shared()))
+            .with(
+                "asyncapi",
+                AsyncApi::new(shared(), AsyncApiOptions::default()),
+            )
             .with("echo", Echo)
-            .with("http", Http::default())
-            .with("openapi", OpenApi::default())
+            .with("http", shared())
+            .with("mcp", Mcp::new(shared()))
+            .with("openapi", OpenApi::over(shared()))
     }
 
     /// Adds a function as version 1.0.0, in place of any of the same name and version.
@@ -168,9 +196,11 @@ impl Functions {
     }
 
     /// Finds what `call: reference` calls: `name` is the highest version of a name,
-    /// `name:1.2.0` that version.
+    /// `name:1.2.0` that version. The registry is the host's catalog, so the same is
+    /// found with `@default`.
     #[must_use]
     pub fn find(&self, reference: &str) -> Option<&Arc<Registration>> {
+        let reference = reference.strip_suffix("@default").unwrap_or(reference);
         if let Some(versions) = self.by_name.get(reference) {
             return versions.values().next_back();
         }

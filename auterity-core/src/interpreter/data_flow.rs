@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::state::{Data, Frame, State, TaskFrame, Thread};
+use super::task::is_of_extension;
 use super::{Machine, Problem, ProblemKind};
 use crate::definition::{DataFilter, Task, TaskIndex};
 use crate::expression::{EvaluateError, Expression, Template, Variables};
@@ -162,7 +163,10 @@ impl<'a> View<'a> {
         self.frame_variables(thread, self.place, &mut variables);
         variables.set("input", Arc::clone(self.input(thread)));
         if let Some(frame) = self.current_task(thread).filter(|_| uses("task")) {
-            variables.set_members("task", self.describe_task(frame));
+            match self.extended_task(thread) {
+                Some(extended) => variables.set("task", Arc::new(self.describe_extended(extended))),
+                None => variables.set_members("task", self.describe_task(frame)),
+            };
         }
         if uses("workflow") {
             variables.set_members("workflow", self.describe_workflow());
@@ -201,6 +205,30 @@ impl<'a> View<'a> {
             Frame::Task(frame) => Some(frame.as_ref()),
             Frame::List(_) => None,
         })
+    }
+
+    /// Finds the innermost task one of whose extensions is at work.
+    fn extended_task(&self, thread: u32) -> Option<&'a TaskFrame> {
+        let thread = self.thread(thread)?;
+        let last = self.place.unwrap_or(usize::MAX).saturating_add(1);
+        let upper = thread.stack.iter().take(last).rev();
+        upper.into_iter().find_map(|frame| match frame {
+            Frame::Task(frame) if is_of_extension(frame) => Some(frame.as_ref()),
+            Frame::Task(_) | Frame::List(_) => None,
+        })
+    }
+
+    /// Describes a task to its extensions: as the standard's examples want it, with the
+    /// properties of its definition beside the others.
+    fn describe_extended(&self, frame: &TaskFrame) -> Value {
+        let mut described = match &*self.task_of(frame).definition {
+            Value::Object(definition) => definition.clone(),
+            _ => Map::new(),
+        };
+        for (name, value) in self.describe_task(frame) {
+            described.insert(name.to_owned(), Value::clone(&value));
+        }
+        Value::Object(described)
     }
 
     fn describe_task(&self, frame: &TaskFrame) -> Descriptor {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::data_flow::View;
 use super::record::excerpt;
 use super::state::{Data, Frame, ListFrame, Progress, TaskFrame, Thread, TryPhase, Waiting};
+use super::task::is_of_extension;
 use super::transition::{Step, Work};
 use super::{Effect, End, Problem, TaskRecord, TaskState};
 use crate::definition::{Flow, ListIndex, Task, TaskIndex, TaskKind};
@@ -75,12 +76,18 @@ impl Work<'_> {
         let Some(own) = self.thread_mut(thread) else {
             return Step::Wait;
         };
-        own.stack.pop();
+        let left = own.stack.pop();
         if let Some(frame) = own.top_task() {
+            if is_of_extension(frame) {
+                let by_exit = matches!(left, Some(Frame::List(list)) if list.position == BEYOND);
+                return self
+                    .extension_done(thread, data, by_exit)
+                    .unwrap_or_else(Step::Fail);
+            }
             let task = program.task(TaskIndex(frame.task));
             return match &task.kind {
                 TaskKind::For(_) => self.loop_next(thread, data),
-                TaskKind::Listen(_) => self.iterated(thread, &data),
+                TaskKind::Listen(_) | TaskKind::Call(_) => self.iterated(thread, &data),
                 _ => Step::Done(data, None),
             };
         }
@@ -114,6 +121,7 @@ impl Work<'_> {
                 announced: false,
                 variables: Vec::new(),
                 progress: Progress::Plain,
+                extended: None,
             })),
         );
         let task = self.machine.program.task(index);
@@ -155,6 +163,9 @@ impl Work<'_> {
             frame.input = Arc::clone(&input);
             frame.deadline = deadline;
         }
+        if !task.extensions.is_empty() {
+            return self.extend(thread, task, input);
+        }
         self.begin_kind(thread, &task.kind, input)
     }
 
@@ -165,6 +176,11 @@ impl Work<'_> {
             return Step::Wait;
         };
         let task = self.machine.program.task(TaskIndex(frame.task));
+        if frame.extended.is_some()
+            && let Some(step) = self.extend_after(thread, output, flow)
+        {
+            return step;
+        }
         let output = match self.shape(thread, task, output) {
             Ok(output) => output,
             Err(problem) => return Step::Fail(problem),
@@ -352,6 +368,7 @@ impl Work<'_> {
             state,
             at: self.now,
             started_at: frame.started_at,
+            announced: frame.announced,
             attempt: self.attempt(thread, frame),
             output: None,
             error: None,

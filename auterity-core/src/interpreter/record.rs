@@ -41,6 +41,9 @@ pub struct TaskRecord {
     pub at: Timestamp,
     /// When it began.
     pub started_at: Timestamp,
+    /// Whether its beginning was told by a record of an earlier event.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announced: bool,
     /// Which try of the enclosing `try` this was, from 1.
     pub attempt: u32,
     /// What it gave, when completed.

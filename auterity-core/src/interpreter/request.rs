@@ -27,6 +27,8 @@ pub enum Request {
         input: Arc<Value>,
         /// The JSON pointer of the task.
         task: String,
+        /// Whether the effect ends with what was called, and not with its start.
+        awaited: bool,
     },
     /// Publish a `CloudEvent`; the effect's result is the event itself.
     Emit {
@@ -78,15 +80,17 @@ pub fn request(
     let made = match &task.kind {
         TaskKind::Call(call) => {
             let extra = [("secrets", Arc::clone(secrets))];
-            let arguments = match &call.arguments {
+            let known = known(&call.secrets, secrets);
+            let arguments = known.and_then(|()| match &call.arguments {
                 Some(template) => view.fill(thread, template, &frame.input, &extra),
                 None => Ok(Value::Object(Map::new())),
-            };
+            });
             arguments.map(|arguments| Request::Call {
                 function: call.function.clone(),
                 arguments,
                 input: Arc::clone(&frame.input),
                 task: task.reference.clone(),
+                awaited: call.awaited,
             })
         }
         TaskKind::Emit(template) => {
@@ -96,6 +100,18 @@ pub fn request(
         _ => Err(Problem::new(ProblemKind::Runtime, "the task has no effect")),
     };
     made.map_err(|problem| problem.at(&task.reference))
+}
+
+/// Checks that the secrets are there, as the standard wants it.
+fn known(names: &[String], secrets: &Value) -> Result<(), Problem> {
+    let missing = names.iter().find(|name| secrets.get(name).is_none());
+    match missing {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("there is no secret named {name} for this workflow");
+            Err(Problem::new(ProblemKind::Authorization, detail))
+        }
+    }
 }
 
 impl View<'_> {

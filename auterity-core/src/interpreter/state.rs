@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Problem;
+use crate::definition::Flow;
 
 /// The version of [`State`]'s layout; a snapshot of another one is not read.
 pub const STATE_FORMAT: u16 = 2;
@@ -112,6 +113,30 @@ pub(crate) struct TaskFrame {
     #[serde(with = "super::snapshot::named")]
     pub(crate) variables: Vec<(String, Data)>,
     pub(crate) progress: Progress,
+    /// Where the task stands among its extensions, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) extended: Option<Box<Extended>>,
+}
+
+/// Where a task stands among its extensions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Extended {
+    /// How many of its extensions have had their turn before it, or have it.
+    pub(crate) begun: usize,
+    /// Those that apply and have not had their turn after it, innermost last.
+    pub(crate) open: Vec<u32>,
+    pub(crate) phase: ExtensionPhase,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExtensionPhase {
+    /// An extension's tasks are at work before the task itself.
+    Before,
+    /// The task itself is at work.
+    Within,
+    /// An extension's tasks are at work after the task gave this and chose this way.
+    After { output: Data, flow: Option<Flow> },
 }
 
 /// How far a task has come.

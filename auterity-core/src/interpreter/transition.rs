@@ -166,7 +166,10 @@ impl Work<'_> {
         thread.waiting = Waiting::Nothing;
         let id = *id;
         let step = match result {
-            EffectResult::Value(value) => Step::Done(self.gives(id, value), None),
+            EffectResult::Value(value) => {
+                let value = self.gives(id, value);
+                self.called(id, effect, &value)
+            }
             EffectResult::Problem(problem) => Step::Fail(problem.clone()),
         };
         self.ready.push_back((id, step));
@@ -257,6 +260,7 @@ impl Work<'_> {
         let frame = frame.clone();
         let mut record = self.record(thread, &frame, TaskState::Started);
         record.at = frame.started_at;
+        record.announced = false;
         Some((frame.activation, record))
     }
 

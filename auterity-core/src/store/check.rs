@@ -32,7 +32,11 @@ pub(crate) fn definition(row: &DefinitionRow) -> Result<(), Error> {
     let checked = name("the namespace", &workflow.namespace)
         .and_then(|()| name("the name", &workflow.name))
         .and_then(|()| name("the version", &workflow.version))
-        .and_then(|()| text("the text", &row.text));
+        .and_then(|()| text("the text", &row.text))
+        .and_then(|()| match &row.externals {
+            Some(externals) => text("what the text takes from elsewhere", externals),
+            None => Ok(()),
+        });
     checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
 }
 

@@ -82,7 +82,7 @@ impl FromStr for Status {
 pub struct DefinitionRow {
     /// Namespace, name and version.
     pub workflow: WorkflowRef,
-    /// The SHA-256 of the text.
+    /// The SHA-256 of the text and what it takes from elsewhere.
     pub hash: ProgramHash,
     /// The title, if the definition has one.
     pub title: Option<String>,
@@ -90,6 +90,8 @@ pub struct DefinitionRow {
     pub summary: Option<String>,
     /// The definition as it was sent.
     pub text: Arc<str>,
+    /// What it takes from elsewhere, as JSON.
+    pub externals: Option<Arc<str>>,
     /// When it was deployed.
     pub created_at: Timestamp,
 }

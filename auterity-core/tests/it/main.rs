@@ -9,12 +9,22 @@
     reason = "helpers of tests fail by panic, say what they skip, read their settings and the time, and tables may be long"
 )]
 
+mod a2a;
+mod asyncapi;
+#[cfg(unix)]
+mod container;
 mod definition;
+mod double;
 mod engine;
 mod expression;
 mod functions;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod http;
 mod interpreter;
 mod kit;
+mod mcp;
 mod openapi;
+#[cfg(unix)]
+mod process;
 mod store;

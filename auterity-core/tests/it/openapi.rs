@@ -2,30 +2,22 @@
 
 use std::sync::Arc;
 
-use auterity_core::functions::{Function, HttpOptions, Invocation, OpenApi};
+use auterity_core::functions::{Function, Invocation, OpenApi};
 use auterity_core::interpreter::Problem;
-use auterity_core::{Actor, ExecutionId, Scope, TenantId};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use crate::double::{self, open};
 use crate::http::server::{Server, echoed};
 use crate::kit::double::Double;
 
 fn function() -> OpenApi {
-    OpenApi::new(HttpOptions {
-        private_addresses: true,
-        ..HttpOptions::default()
-    })
+    OpenApi::new(open())
 }
 
 fn invocation(tenant: u128, arguments: Value) -> Invocation {
-    let tenant = TenantId::from_uuid(Uuid::from_u128(tenant));
-    let execution = ExecutionId::from_uuid(Uuid::from_u128(2));
     Invocation {
-        task: "/do/0/call".to_owned(),
         input: Arc::new(json!({"file": "api"})),
-        key: "exe-1-7".to_owned(),
-        ..Invocation::new(Scope::new(tenant, Actor::Host), execution, arguments)
+        ..double::invocation(tenant, arguments)
     }
 }
 

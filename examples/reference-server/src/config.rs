@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use auterity_core::functions::{AsyncApiOptions, ContainerOptions, Isolation, ProcessOptions};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
@@ -48,9 +49,32 @@ pub(crate) struct Common {
     /// JSON file with an object of secrets, by name, for definitions that use them
     #[arg(long, global = true, env = "AUTERITY_SECRETS", value_name = "FILE")]
     secrets: Option<PathBuf>,
-    /// Let `call: http` reach private and loopback addresses
+    /// Let calls reach private and loopback addresses
     #[arg(long, global = true, env = "AUTERITY_ALLOW_PRIVATE_ADDRESSES")]
     allow_private_addresses: bool,
+    /// Let definitions start on this machine: shell, script, container, mcp-stdio
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_ENABLE_RUN",
+        value_delimiter = ',',
+        value_name = "KIND"
+    )]
+    enable_run: Vec<RunKind>,
+    /// Number of the user that these programs run as; needed when the server is root's
+    #[arg(long, global = true, env = "AUTERITY_RUN_USER", value_name = "UID")]
+    run_user: Option<u32>,
+    /// What keeps them from the rest of the machine [default: namespaces]
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_RUN_ISOLATION",
+        value_name = "HOW"
+    )]
+    run_isolation: Option<RunIsolation>,
+    /// Let isolated programs see the network
+    #[arg(long, global = true, env = "AUTERITY_RUN_NETWORK")]
+    run_network: bool,
     /// What to log, as a tracing filter [default: warn, and info for auterity]
     #[arg(long, global = true, env = "AUTERITY_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -78,6 +102,29 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+}
+
+/// What definitions may start on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RunKind {
+    /// `run: shell`
+    Shell,
+    /// `run: script`
+    Script,
+    /// `run: container`
+    Container,
+    /// `call: mcp` with a server that is a program
+    McpStdio,
+}
+
+/// What keeps programs of definitions from the rest of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RunIsolation {
+    /// Namespaces of their own
+    Namespaces,
+    /// Limits alone
+    None,
 }
 
 /// What a server process does.
@@ -148,6 +195,16 @@ struct FileSettings {
     database_url: Option<String>,
     secrets: Option<PathBuf>,
     allow_private_addresses: Option<bool>,
+    enable_run: Option<Vec<RunKind>>,
+    run_user: Option<u32>,
+    run_isolation: Option<Isolation>,
+    run_network: Option<bool>,
+    /// Everything else about these programs.
+    run: Option<ProcessOptions>,
+    /// What containers may be and have.
+    container: Option<ContainerOptions>,
+    /// What subscriptions of `call: asyncapi` may take.
+    asyncapi: Option<AsyncApiOptions>,
     log: Option<String>,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
@@ -167,6 +224,11 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<String>,
     pub(crate) secrets: BTreeMap<String, serde_json::Value>,
     pub(crate) private_addresses: bool,
+    /// What definitions may start; nothing unless somebody says so.
+    pub(crate) run_kinds: Vec<RunKind>,
+    pub(crate) run: ProcessOptions,
+    pub(crate) container: ContainerOptions,
+    pub(crate) asyncapi: AsyncApiOptions,
     pub(crate) log: String,
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: Option<String>,
@@ -201,12 +263,25 @@ impl Settings {
         let has =
             |role: Role| roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role);
         let listen = serve.and_then(|serve| serve.listen).or(file.listen);
+        let mut run = file.run.unwrap_or_default();
+        run.user = common.run_user.or(file.run_user).or(run.user);
+        run.network |= common.run_network || file.run_network.unwrap_or(false);
+        let isolation = common.run_isolation.map(Isolation::from);
+        run.isolation = isolation.or(file.run_isolation).unwrap_or(run.isolation);
+        let mut run_kinds = common.enable_run.clone();
+        if run_kinds.is_empty() {
+            run_kinds = file.enable_run.unwrap_or_default();
+        }
         Ok(Self {
             data,
             database_url: common.database_url.clone().or(file.database_url),
             secrets: read_secrets(secrets.as_deref())?,
             private_addresses: common.allow_private_addresses
                 || file.allow_private_addresses.unwrap_or(false),
+            run_kinds,
+            run,
+            container: file.container.unwrap_or_default(),
+            asyncapi: file.asyncapi.unwrap_or_default(),
             log: common
                 .log
                 .clone()
@@ -221,6 +296,15 @@ impl Settings {
                 .or(file.worker_name),
             demo: serve.is_some_and(|serve| serve.demo) || file.demo.unwrap_or(false),
         })
+    }
+}
+
+impl From<RunIsolation> for Isolation {
+    fn from(isolation: RunIsolation) -> Self {
+        match isolation {
+            RunIsolation::Namespaces => Self::Namespaces,
+            RunIsolation::None => Self::None,
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use auterity_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use auterity_core::engine::{Engine, Options, Ports, Secrets};
-use auterity_core::functions::{Functions, Http, HttpOptions, OpenApi};
+use auterity_core::functions::{
+    AsyncApi, Functions, Http, HttpOptions, Mcp, Processes, RunContainer, RunScript, RunShell,
+};
 use auterity_core::store::{SeaOptions, SeaStore, Store};
 use auterity_core::{Scope, TenantId};
 use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, Secret};
 
-use crate::config::Settings;
+use crate::config::{RunKind, Settings};
 use crate::failure::Failure;
 
 /// The data folder, held by this process alone.
@@ -166,14 +168,34 @@ pub(crate) fn http_options(
 }
 
 /// The functions that definitions can call.
-pub(crate) fn functions(settings: &Settings) -> Functions {
-    let options = HttpOptions {
+pub(crate) fn functions(settings: &Settings) -> Result<Functions, Failure> {
+    let http = Arc::new(Http::new(HttpOptions {
         private_addresses: settings.private_addresses,
         ..HttpOptions::default()
-    };
-    Functions::built_in()
-        .with("http", Http::new(options.clone()))
-        .with("openapi", OpenApi::new(options))
+    }));
+    let asyncapi = AsyncApi::new(Arc::clone(&http), settings.asyncapi.clone());
+    let mut functions = Functions::over(&http).with("asyncapi", asyncapi);
+    if settings.run_kinds.is_empty() {
+        return Ok(functions);
+    }
+    let processes = Processes::new(settings.run.clone())?;
+    let shared = || Arc::clone(&processes);
+    for kind in &settings.run_kinds {
+        functions = match kind {
+            RunKind::Shell => functions.with("run/shell", RunShell::new(shared())),
+            RunKind::Script => {
+                functions.with("run/script", RunScript::new(shared(), Arc::clone(&http)))
+            }
+            RunKind::Container => {
+                let run = RunContainer::new(shared(), settings.container.clone())?;
+                functions.with("run/container", run)
+            }
+            RunKind::McpStdio => {
+                functions.with("mcp", Mcp::new(Arc::clone(&http)).with_stdio(shared()))
+            }
+        };
+    }
+    Ok(functions)
 }
 
 /// Starts the engine.
@@ -191,7 +213,7 @@ pub(crate) async fn engine(
         ..Options::default()
     };
     let ports = Ports {
-        functions: functions(settings),
+        functions: functions(settings)?,
         secrets: Secrets::fixed(settings.secrets.clone()),
         ..Ports::new(store)
     };

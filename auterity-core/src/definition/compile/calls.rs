@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::Compiler;
-use super::expressions::Secrets;
+use super::expressions::{Secrets, secrets_of};
+use super::externals::Called;
 use crate::definition::call::Call;
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path, suggestion};
 use crate::definition::program;
 use crate::definition::record::Part;
-use crate::expression::Template;
 
 /// Where arguments may have an authentication policy.
 const POLICY_PLACES: [&str; 9] = [
@@ -46,17 +46,29 @@ impl Compiler<'_> {
                     arguments,
                 });
             }
+            let given = given.clone().map(Value::Object);
+            match self.external_call(name, given.as_ref(), pointer) {
+                Called::Elsewhere(kind) => return Some(*kind),
+                Called::Wrong => return None,
+                Called::Here => {}
+            }
             self.check_function(name, &pointer_path(pointer, "call"));
         }
-        let arguments = match call.arguments() {
-            Some(arguments) => Some(self.arguments(&arguments, &with)?),
-            None => None,
+        let function = call.function().to_owned();
+        let Some(arguments) = call.arguments() else {
+            return Some(program::TaskKind::Call(program::Call {
+                function,
+                arguments: None,
+                secrets: Vec::new(),
+                awaited: true,
+                foreach: None,
+            }));
         };
-        Some(program::TaskKind::Call(program::Call {
-            function: call.function().to_owned(),
-            arguments,
-            awaited: true,
-        }))
+        let called = match call {
+            Call::AsyncApi(asked) => self.asyncapi(asked, &arguments, &with)?,
+            _ => self.arguments(function, &arguments, &with)?,
+        };
+        Some(program::TaskKind::Call(called))
     }
 
     /// Finds a function of the definition itself.
@@ -66,11 +78,6 @@ impl Compiler<'_> {
     }
 
     fn check_function(&mut self, name: &str, pointer: &str) {
-        if name.contains('@') || name.contains("://") {
-            let what = format!("the function \"{name}\" of a catalog");
-            self.unsupported(pointer, Place::Value, &what);
-            return;
-        }
         let Some(is_registered) = self.options.functions else {
             return;
         };
@@ -95,8 +102,13 @@ impl Compiler<'_> {
         self.report(finding.with_hint(hint));
     }
 
-    /// Compiles arguments, with references to policies and secrets resolved.
-    pub(super) fn arguments(&mut self, arguments: &Value, pointer: &str) -> Option<Template> {
+    /// Compiles a call with its arguments, references to policies and secrets resolved.
+    pub(super) fn arguments(
+        &mut self,
+        function: String,
+        arguments: &Value,
+        pointer: &str,
+    ) -> Option<program::Call> {
         let template = self.template(arguments, pointer, Secrets::Allowed);
         let mut resolved = arguments.clone();
         let mut complete = true;
@@ -114,12 +126,18 @@ impl Compiler<'_> {
                 None => complete = false,
             }
         }
-        let template = template.filter(|_| complete)?;
-        if resolved == *arguments {
-            return Some(template);
+        let mut template = template.filter(|_| complete)?;
+        if resolved != *arguments {
+            // Mistakes in a policy are reported where it stands, under `use`.
+            template = self.build(&resolved).ok()?;
         }
-        // Mistakes in a policy are reported where it stands, under `use`.
-        self.build(&resolved).ok()
+        Some(program::Call {
+            function,
+            arguments: Some(template),
+            secrets: secrets_of(&resolved),
+            awaited: true,
+            foreach: None,
+        })
     }
 
     /// Resolves a policy, or a reference to one.

@@ -132,7 +132,11 @@ impl Compiler<'_> {
         Some(program::EventFilter { with, correlate })
     }
 
-    fn foreach(&mut self, foreach: &SubscriptionIterator, pointer: &str) -> program::Foreach {
+    pub(super) fn foreach(
+        &mut self,
+        foreach: &SubscriptionIterator,
+        pointer: &str,
+    ) -> program::Foreach {
         let item = self.variable(
             foreach.item.as_ref(),
             "item",

@@ -269,12 +269,8 @@ impl Compiler<'_> {
             return None;
         }
         let Some(document) = &schema.document else {
-            self.unsupported(
-                &pointer_join(pointer, "resource"),
-                Place::Key,
-                "an external schema",
-            );
-            return None;
+            let resource = schema.resource.as_ref()?;
+            return self.external_schema(&resource.endpoint, &pointer_join(pointer, "resource"));
         };
         let pointer = pointer_join(pointer, "document");
         if !matches!(document, Value::Object(_) | Value::Bool(_)) {
@@ -347,6 +343,17 @@ fn any_text(value: &Value, visit: &mut impl FnMut(&str)) {
         Value::Object(object) => object.values().for_each(|item| any_text(item, visit)),
         _ => {}
     }
+}
+
+/// Lists the secrets that the expressions inside a value name.
+pub(super) fn secrets_of(value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    any_text(value, &mut |text| {
+        found.extend(secret_names(text).into_iter().map(|(_, name)| name));
+    });
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// Finds the names after `$secrets` in an expression, with their places.

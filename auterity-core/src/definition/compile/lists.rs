@@ -38,7 +38,7 @@ impl Compiler<'_> {
         // A list that is missing or no list at all was reported already.
         let is_empty =
             |node: &Node| matches!(&node.value, NodeValue::List(items) if items.is_empty());
-        if self.tree.find(pointer).is_some_and(is_empty) {
+        if self.find(pointer).is_some_and(is_empty) {
             let finding = Finding::new("empty_list", pointer, Place::Value, message)
                 .with_hint("add at least one member");
             self.report(finding);

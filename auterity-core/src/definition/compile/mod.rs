@@ -3,9 +3,11 @@
 mod calls;
 mod events;
 mod expressions;
+mod externals;
 mod lists;
 mod names;
 mod reuse;
+mod subscription;
 mod tasks;
 
 use std::fmt;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use serde_json::Value;
 
+use self::externals::ExternalFunction;
 use super::document::{Definition, EvaluateMode};
+use super::externals::{External, Externals};
 use super::identity::{ProgramHash, WorkflowRef};
 use super::limits::Limits;
 use super::mistake::{Finding, Mistake, Place};
@@ -30,6 +34,9 @@ pub struct CompileOptions<'a> {
     pub limits: Limits,
     /// Tells whether a function is registered; without it, names are not checked.
     pub functions: Option<&'a dyn Fn(&str) -> bool>,
+    /// What the definition takes from elsewhere. What is missing there is no mistake;
+    /// the program says so.
+    pub externals: Option<&'a Externals>,
 }
 
 impl fmt::Debug for CompileOptions<'_> {
@@ -37,6 +44,7 @@ impl fmt::Debug for CompileOptions<'_> {
         out.debug_struct("CompileOptions")
             .field("limits", &self.limits)
             .field("functions", &self.functions.is_some())
+            .field("externals", &self.externals)
             .finish()
     }
 }
@@ -52,7 +60,7 @@ pub fn compile(text: &str, options: &CompileOptions<'_>) -> Result<Program, Vec<
     let mut program = None;
     if let (Some(tree), Some(definition)) = (&reading.tree, &reading.definition) {
         let mut compiler = Compiler::new(definition, tree, options);
-        program = Some(compiler.program(ProgramHash::of(text)));
+        program = Some(compiler.program(ProgramHash::of_all(text, options.externals)));
         locate(compiler.findings, tree, &source, &mut reading.mistakes);
     }
     match program {
@@ -80,6 +88,13 @@ struct Compiler<'a> {
     used: IndexSet<String>,
     /// The secrets that are declared.
     secrets: IndexSet<&'a str>,
+    /// Functions of catalogs that were met.
+    externals: Vec<ExternalFunction>,
+    /// What is kept elsewhere and not there yet.
+    missing: Vec<External>,
+    /// Whether the tasks of an extension are being compiled, which none extends.
+    extending: bool,
+    extensions: Vec<program::Extension>,
     /// How long the expressions so far were together.
     expressions_bytes: usize,
     /// How many tasks were met so far.
@@ -109,6 +124,10 @@ impl<'a> Compiler<'a> {
             calls: Vec::new(),
             used: IndexSet::new(),
             secrets: secrets.into_iter().flatten().map(String::as_str).collect(),
+            externals: Vec::new(),
+            missing: Vec::new(),
+            extending: false,
+            extensions: Vec::new(),
             expressions_bytes: 0,
             tasks_met: 0,
             findings: Vec::new(),
@@ -149,6 +168,8 @@ impl<'a> Compiler<'a> {
             secrets: secrets.unwrap_or_default(),
             root: tasks,
             tasks: std::mem::take(&mut self.tasks),
+            extensions: std::mem::take(&mut self.extensions),
+            missing: std::mem::take(&mut self.missing),
             lists: std::mem::take(&mut self.lists),
         }
     }
@@ -180,7 +201,7 @@ impl<'a> Compiler<'a> {
 
     /// Gives a part of the document as JSON.
     fn part(&self, pointer: &str) -> Arc<Value> {
-        Arc::new(self.tree.find(pointer).map_or(Value::Null, Node::to_value))
+        Arc::new(self.find(pointer).map_or(Value::Null, Node::to_value))
     }
 }
 

@@ -6,14 +6,32 @@ use serde_json::Value;
 
 use super::Compiler;
 use super::expressions::Secrets;
-use crate::definition::document::Use;
+use crate::definition::document::{Extended, Use};
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path};
 use crate::definition::parse::{Node, NodeValue};
-use crate::definition::program::ListIndex;
+use crate::definition::program::{self, ListIndex};
 use crate::definition::record::Part;
-use crate::definition::task::ErrorDefinition;
+use crate::definition::task::{ErrorDefinition, TaskKind, TaskList};
 use crate::definition::timeout::Referenced;
 use crate::expression::Template;
+
+/// Tells whether an extension is for tasks of this kind.
+fn extends(extended: Extended, kind: &TaskKind) -> bool {
+    match extended {
+        Extended::All => true,
+        Extended::Call => matches!(kind, TaskKind::Call(_)),
+        Extended::Composite => matches!(kind, TaskKind::Do(_) | TaskKind::Fork(_)),
+        Extended::Emit => matches!(kind, TaskKind::Emit(_)),
+        Extended::For => matches!(kind, TaskKind::For { .. }),
+        Extended::Listen => matches!(kind, TaskKind::Listen { .. }),
+        Extended::Raise => matches!(kind, TaskKind::Raise(_)),
+        Extended::Run => matches!(kind, TaskKind::Run(_)),
+        Extended::Set => matches!(kind, TaskKind::Set(_)),
+        Extended::Switch => matches!(kind, TaskKind::Switch(_)),
+        Extended::Try => matches!(kind, TaskKind::Try { .. }),
+        Extended::Wait => matches!(kind, TaskKind::Wait(_)),
+    }
+}
 
 impl Compiler<'_> {
     /// Compiles the functions, each into a list of one task.
@@ -100,7 +118,9 @@ impl Compiler<'_> {
             }
         }
         self.secrets(reusable);
+        self.extending = true;
         self.extensions(reusable);
+        self.extending = false;
     }
 
     fn secrets(&mut self, reusable: &Use) {
@@ -126,29 +146,38 @@ impl Compiler<'_> {
     }
 
     fn extensions(&mut self, reusable: &Use) {
-        if reusable
-            .catalogs
-            .as_ref()
-            .is_some_and(|catalogs| !catalogs.is_empty())
-        {
-            self.unsupported("/use/catalogs", Place::Key, "a catalog");
-        }
         let extensions = reusable.extensions.as_deref().unwrap_or_default();
-        if !extensions.is_empty() {
-            self.unsupported("/use/extensions", Place::Key, "an extension");
-        }
         for (index, extension) in extensions.iter().enumerate() {
             let pointer = pointer_join("/use/extensions", &index.to_string());
             let pointer = pointer_join(&pointer, &extension.name);
             let extension = &extension.value;
-            self.optional_expression(extension.when.as_ref(), &pointer, "when");
-            if let Some(tasks) = &extension.before {
-                self.list(tasks, &pointer_path(&pointer, "before"));
-            }
-            if let Some(tasks) = &extension.after {
-                self.list(tasks, &pointer_path(&pointer, "after"));
-            }
+            let mut list = |tasks: Option<&TaskList>, name: &str| {
+                let pointer = pointer_path(&pointer, name);
+                tasks.map(|tasks| self.list(tasks, &pointer))
+            };
+            let (before, after) = (
+                list(extension.before.as_ref(), "before"),
+                list(extension.after.as_ref(), "after"),
+            );
+            let when = self.optional_expression(extension.when.as_ref(), &pointer, "when");
+            self.extensions.push(program::Extension {
+                when,
+                before,
+                after,
+            });
         }
+    }
+
+    /// Finds the extensions of a kind of task.
+    pub(super) fn extended_by(&self, kind: &TaskKind) -> Vec<u32> {
+        let reusable = self.definition.root.reusable.as_ref();
+        let extensions = reusable.and_then(|reusable| reusable.extensions.as_deref());
+        let extensions = extensions.filter(|_| !self.extending).unwrap_or_default();
+        let places = extensions.iter().enumerate();
+        let places = places.filter(|(_, extension)| extends(extension.value.extend, kind));
+        places
+            .map(|(place, _)| super::lists::index_of(place))
+            .collect()
     }
 
     /// Compiles an error that is raised: its object with expressions.

@@ -46,6 +46,7 @@ impl Compiler<'_> {
             timeout,
             then,
             kind,
+            extensions: self.extended_by(&task.kind),
         })
     }
 
@@ -385,11 +386,10 @@ impl Compiler<'_> {
             object.shift_remove("await");
         }
         let function = format!("run/{}", run.process.word());
-        let arguments = self.arguments(&arguments, pointer)?;
+        let called = self.arguments(function, &arguments, pointer)?;
         Some(program::TaskKind::Call(program::Call {
-            function,
-            arguments: Some(arguments),
             awaited: run.awaited.unwrap_or(true),
+            ..called
         }))
     }
 

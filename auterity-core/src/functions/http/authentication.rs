@@ -6,24 +6,34 @@ use reqwest::header::HeaderValue;
 use serde_json::Value;
 
 use super::digest::Credentials;
+use super::token::{Scheme, TokenRequest};
+use crate::TenantId;
 use crate::interpreter::{Problem, ProblemKind};
 
 /// How a call says who it is.
 pub(super) enum Authentication {
     /// By this `Authorization` header.
     Header(HeaderValue),
-    /// By answering the server's challenge.
+    /// By something that has to be got first.
+    Later(Later),
+}
+
+/// What is not known before a server was asked. It has no `Debug`.
+pub(super) enum Later {
+    /// The answer to the endpoint's own challenge.
     Digest(Credentials),
+    /// A token of an authorization server.
+    Token(Box<TokenRequest>),
 }
 
 /// Reads a policy. Problems name its kind and properties, never its values.
-pub(super) fn read(policy: &Value) -> Result<Authentication, Problem> {
+pub(super) fn read(policy: &Value, tenant: TenantId) -> Result<Authentication, Problem> {
     let Some((kind, settings)) = policy.as_object().and_then(|policy| policy.iter().next()) else {
         return Err(wrong(
             "the endpoint's authentication is not an object with one policy",
         ));
     };
-    let text = match kind.as_str() {
+    let header = match kind.as_str() {
         "basic" => {
             let user = property(settings, "basic", "username")?;
             let word = property(settings, "basic", "password")?;
@@ -36,42 +46,50 @@ pub(super) fn read(policy: &Value) -> Result<Authentication, Problem> {
         }
         "bearer" => format!("Bearer {}", property(settings, "bearer", "token")?),
         "digest" => {
-            return Ok(Authentication::Digest(Credentials {
+            return Ok(Authentication::Later(Later::Digest(Credentials {
                 username: property(settings, "digest", "username")?.to_owned(),
                 password: property(settings, "digest", "password")?.to_owned(),
-            }));
+            })));
         }
-        "oauth2" | "oidc" | "certificate" => {
-            return Err(wrong(format!(
-                "{kind} authentication is not supported yet; use basic, bearer or digest, or set the header"
-            )));
+        "oauth2" => return token(settings, Scheme::OAuth2, tenant),
+        "oidc" => return token(settings, Scheme::Oidc, tenant),
+        "certificate" => {
+            return Err(wrong(
+                "certificate authentication is not supported; use basic, bearer, digest, oauth2 or oidc",
+            ));
         }
         "use" => return Err(wrong("the named authentication policy does not exist")),
         _ => {
             return Err(wrong(
-                "the endpoint's authentication is none of basic, bearer and digest",
+                "the endpoint's authentication is none of basic, bearer, digest, oauth2 and oidc",
             ));
         }
     };
-    let mut header = HeaderValue::from_str(&text)
-        .map_err(|_| wrong("the credentials contain characters that a header cannot carry"))?;
+    authorization(&header)
+        .map(Authentication::Header)
+        .ok_or_else(|| wrong("the credentials contain characters that a header cannot carry"))
+}
+
+/// Makes the value of an `Authorization` header, which logs do not show.
+pub(super) fn authorization(text: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(text).ok()?;
     header.set_sensitive(true);
-    Ok(Authentication::Header(header))
+    Some(header)
+}
+
+fn token(settings: &Value, scheme: Scheme, tenant: TenantId) -> Result<Authentication, Problem> {
+    let request = TokenRequest::read(settings, scheme, tenant)?;
+    Ok(Authentication::Later(Later::Token(Box::new(request))))
 }
 
 fn property<'a>(settings: &'a Value, kind: &str, name: &str) -> Result<&'a str, Problem> {
-    if settings.get("use").is_some() {
-        return Err(wrong(format!(
-            "{kind} authentication from a secret by 'use' is not supported yet; write ${{ $secrets.NAME }} instead"
-        )));
-    }
     settings
         .get(name)
         .and_then(Value::as_str)
         .ok_or_else(|| wrong(format!("{kind} authentication needs the text '{name}'")))
 }
 
-fn wrong(detail: impl Into<String>) -> Problem {
+pub(super) fn wrong(detail: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Configuration, detail)
 }
 
@@ -81,8 +99,10 @@ mod tests {
 
     use super::*;
 
+    const TENANT: TenantId = TenantId::from_uuid(uuid::Uuid::from_u128(1));
+
     fn header(policy: &Value) -> HeaderValue {
-        match read(policy) {
+        match read(policy, TENANT) {
             Ok(Authentication::Header(header)) => header,
             _ => panic!("no header"),
         }
@@ -108,6 +128,9 @@ mod tests {
             json!({"bearer": {"token": 1}}),
             json!({"digest": {"username": "canary"}}),
             json!({"oauth2": {"client": {"secret": "canary"}}}),
+            json!({"oauth2": "canary"}),
+            json!({"oauth2": {"authority": "canary", "grant": "client_credentials"}}),
+            json!({"oidc": {"authority": "https://canary", "grant": "canary"}}),
             json!({"oidc": {"client": {"secret": "canary"}}}),
             json!({"use": "canary"}),
             json!({"canary": {}}),
@@ -115,7 +138,7 @@ mod tests {
             json!("canary"),
         ];
         for policy in table {
-            let problem = read(&policy).err().expect("a problem");
+            let problem = read(&policy, TENANT).err().expect("a problem");
             assert_eq!(problem.status, 400, "{policy}");
             assert!(!format!("{problem:?}").contains("canary"), "{problem:?}");
         }

@@ -117,7 +117,10 @@ impl Guard {
     }
 
     /// Keeps the addresses of a name that may be called.
-    fn keep(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+    pub(super) fn keep(
+        &self,
+        found: impl Iterator<Item = SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let kept: Vec<SocketAddr> = found.filter(|found| self.allows(found.ip())).collect();
         if kept.is_empty() {
             Err(Refusal::Address)

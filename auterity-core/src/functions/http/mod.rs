@@ -13,6 +13,8 @@
 //!   for other bytes.
 //! - `response` hides request headers that by their names hold credentials. The
 //!   address is shown whole: secrets belong into headers.
+//! - A token for `oauth2` or `oidc` is kept for its tenant and policy until shortly
+//!   before it ends. When the endpoint refuses it, one new token is tried.
 //! - Every status outside the allowed ones is a communication error with that status,
 //!   401 and 403 included.
 
@@ -23,22 +25,36 @@ mod guard;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod template;
+mod token;
+mod tokens;
 
 use std::fmt;
+#[cfg(feature = "asyncapi-nats")]
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use reqwest::Client;
+use reqwest::header::HeaderValue;
 use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+#[cfg(feature = "grpc")]
+use tokio::net::TcpStream;
+use url::Url;
 
+#[cfg(feature = "grpc")]
+use self::authentication::{Authentication, Later};
 use self::exchange::Answer;
+pub(super) use self::exchange::{Opened, chunk, read as read_answer};
 use self::guard::Guard;
-use self::request::Call;
+use self::request::{Call, Caller, endpoint, parse};
+use self::tokens::Tokens;
 use super::{Function, Invocation};
+#[cfg(feature = "grpc")]
+use crate::TenantId;
 use crate::interpreter::{Problem, ProblemKind};
 use crate::{Error, ErrorKind};
 
@@ -106,6 +122,7 @@ impl HttpOptions {
 pub struct Http {
     options: HttpOptions,
     guard: Guard,
+    tokens: Tokens,
     /// Made by the first call: reading the machine's root certificates takes a while.
     client: OnceLock<Client>,
 }
@@ -118,6 +135,7 @@ impl Http {
         Self {
             options,
             guard,
+            tokens: Tokens::default(),
             client: OnceLock::new(),
         }
     }
@@ -128,7 +146,79 @@ impl Http {
 
     /// Sends a call and reads the answer, in whatever time it takes.
     pub(super) async fn exchange(&self, call: Call) -> Result<Answer, Problem> {
-        exchange::exchange(self.client()?, &self.guard, call, &self.options).await
+        exchange::exchange(self, call).await
+    }
+
+    /// Sends a call; its answer is read by the caller, whatever its status.
+    pub(super) async fn open(&self, call: Call) -> Result<Opened, Problem> {
+        exchange::open(self, call).await
+    }
+
+    /// Gives the `Authorization` header of a policy, for protocols other than HTTP.
+    #[cfg(feature = "grpc")]
+    pub(super) async fn authorization(
+        &self,
+        policy: &Value,
+        tenant: TenantId,
+    ) -> Result<HeaderValue, Problem> {
+        match authentication::read(policy, tenant)? {
+            Authentication::Header(header) => Ok(header),
+            Authentication::Later(Later::Token(request)) => {
+                let token = exchange::token(self, &request).await?;
+                Ok(token.header.clone())
+            }
+            Authentication::Later(Later::Digest(_)) => {
+                let detail = "digest authentication is one of HTTP only";
+                Err(Problem::new(ProblemKind::Configuration, detail))
+            }
+        }
+    }
+
+    /// Gives the addresses of a server that may be called.
+    #[cfg(feature = "asyncapi-nats")]
+    pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, Problem> {
+        exchange::addresses(self, url).await
+    }
+
+    /// Connects to a server that may be called.
+    #[cfg(feature = "grpc")]
+    pub(super) async fn connect(&self, url: &Url) -> Result<TcpStream, Problem> {
+        exchange::connect(self, url).await
+    }
+
+    /// Fetches an external resource (`endpoint`, perhaps with `name`), redirections
+    /// followed; gives where it was found and what it is.
+    pub(super) async fn resource(
+        &self,
+        resource: &Value,
+        invocation: &Invocation,
+        accept: &str,
+    ) -> Result<(Url, Vec<u8>), Problem> {
+        let Value::Object(resource) = resource else {
+            let detail = "a resource must be an object with 'endpoint'";
+            return Err(Problem::new(ProblemKind::Configuration, detail));
+        };
+        let (uri, policy) = endpoint(resource)?;
+        let url = parse(&template::expand(uri, &invocation.input)?)?;
+        self.fetch((url, policy), invocation, accept).await
+    }
+
+    /// Fetches a document.
+    pub(super) async fn fetch(
+        &self,
+        from: (Url, Option<&Value>),
+        invocation: &Invocation,
+        accept: &str,
+    ) -> Result<(Url, Vec<u8>), Problem> {
+        let arguments = json!({
+            "method": "get",
+            "headers": {"accept": accept},
+            "redirect": true,
+        });
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        let call = Call::to(from, &arguments, Caller::reading(invocation), &self.options)?;
+        let answer = self.exchange(call).await?;
+        Ok((answer.sent.url, answer.body))
     }
 
     /// Ends work that takes longer than a whole call may.
@@ -166,6 +256,13 @@ impl Http {
             })?;
         Ok(self.client.get_or_init(|| built))
     }
+}
+
+/// Tells whether a content type is of this kind, whatever its parameters.
+pub(super) fn has_media(kind: Option<&HeaderValue>, media: &str) -> bool {
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(media)
 }
 
 impl Default for Http {

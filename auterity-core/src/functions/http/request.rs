@@ -7,9 +7,9 @@ use reqwest::header::{
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::authentication::{self, Authentication};
-use super::digest::Credentials;
+use super::authentication::{self, Authentication, Later};
 use super::{HttpOptions, template};
+use crate::TenantId;
 use crate::functions::Invocation;
 use crate::interpreter::{Problem, ProblemKind};
 
@@ -43,8 +43,8 @@ pub(in crate::functions) enum Output {
 /// be a secret.
 pub(in crate::functions) struct Call {
     pub(super) send: Outgoing,
-    /// For the endpoint's own server, if it asks.
-    pub(super) digest: Option<Credentials>,
+    /// For the endpoint's own server.
+    pub(super) later: Option<Later>,
     pub(in crate::functions) output: Output,
     /// Whether redirections are followed and statuses from 300 to 399 are answers.
     pub(super) redirect: bool,
@@ -58,6 +58,31 @@ pub(in crate::functions) struct Outgoing {
     pub(super) body: Option<Vec<u8>>,
 }
 
+/// For whom a call is made, and under which idempotency key.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::functions) struct Caller<'c> {
+    pub(in crate::functions) tenant: TenantId,
+    pub(in crate::functions) key: Option<&'c str>,
+}
+
+impl<'c> Caller<'c> {
+    /// Makes the call under the invocation's own key.
+    pub(in crate::functions) fn of(invocation: &'c Invocation) -> Self {
+        Self {
+            key: Some(&invocation.key),
+            ..Self::reading(invocation)
+        }
+    }
+
+    /// Makes a call that changes nothing, and needs no key.
+    pub(in crate::functions) fn reading(invocation: &Invocation) -> Self {
+        Self {
+            tenant: invocation.scope.tenant(),
+            key: None,
+        }
+    }
+}
+
 impl Call {
     pub(super) fn read(invocation: &Invocation, options: &HttpOptions) -> Result<Self, Problem> {
         let Value::Object(arguments) = &invocation.arguments else {
@@ -65,31 +90,32 @@ impl Call {
         };
         let (endpoint, policy) = endpoint(arguments)?;
         let url = parse(&template::expand(endpoint, &invocation.input)?)?;
-        Self::to((url, policy), arguments, Some(&invocation.key), options)
+        Self::to((url, policy), arguments, Caller::of(invocation), options)
     }
 
     /// Makes a call to an endpoint from the other arguments of an http call.
     pub(in crate::functions) fn to(
         (mut url, policy): (Url, Option<&Value>),
         arguments: &Map<String, Value>,
-        key: Option<&str>,
+        caller: Caller<'_>,
         options: &HttpOptions,
     ) -> Result<Self, Problem> {
         append_query(&mut url, arguments.get("query"))?;
         let mut headers = headers(arguments.get("headers"))?;
         let body = body(arguments.get("body"), &mut headers)?;
-        let digest = match policy.map(authentication::read).transpose()? {
+        let policy = policy.map(|policy| authentication::read(policy, caller.tenant));
+        let later = match policy.transpose()? {
             None => None,
             Some(Authentication::Header(header)) => {
                 headers.insert(AUTHORIZATION, header);
                 None
             }
-            Some(Authentication::Digest(credentials)) => {
+            Some(Authentication::Later(later)) => {
                 headers.remove(AUTHORIZATION);
-                Some(credentials)
+                Some(later)
             }
         };
-        if let Some(key) = key
+        if let Some(key) = caller.key
             && !headers.contains_key(IDEMPOTENCY_KEY)
         {
             let name = HeaderName::from_static(IDEMPOTENCY_KEY);
@@ -118,7 +144,7 @@ impl Call {
         };
         Ok(Self {
             send,
-            digest,
+            later,
             output: output(arguments)?,
             redirect: redirect(arguments)?,
         })
@@ -134,7 +160,11 @@ pub(super) fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 /// Refuses what is larger than its limit.
-pub(super) fn within(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Problem> {
+pub(in crate::functions) fn within(
+    what: &str,
+    bytes: usize,
+    bytes_max: usize,
+) -> Result<(), Problem> {
     if bytes <= bytes_max {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use url::Url;
 
 use super::wrong;
 use crate::definition::{Limits, read_data, suggestion};
+use crate::functions::documents;
 use crate::interpreter::Problem;
 
 const METHODS: [&str; 8] = [
@@ -41,6 +42,12 @@ pub(super) struct Operation<'d> {
     pub(super) value: &'d Value,
 }
 
+impl documents::Document for Document {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 impl Document {
     /// Reads JSON or YAML. May take a while.
     pub(super) fn parse(url: Url, body: &[u8]) -> Result<Self, Problem> {
@@ -66,10 +73,6 @@ impl Document {
             url,
             bytes: body.len(),
         })
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Finds an operation.

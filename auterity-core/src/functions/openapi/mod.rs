@@ -14,7 +14,6 @@
 //! - `authentication` is that of the operation; the document's endpoint has its own.
 //! - What comes out is as for `http`, and so is `redirect`.
 
-mod cache;
 mod document;
 mod parameter;
 mod request;
@@ -23,37 +22,33 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use url::Url;
+use serde_json::{Map, Value};
 
-use self::cache::{Cache, Key};
 use self::document::Document;
-use super::http::request::{Call, endpoint, parse};
+use super::documents::{Documents, key};
+use super::http::request::{Call, Caller, endpoint, parse};
 use super::http::{response, template};
 use super::{Function, Http, HttpOptions, Invocation};
-use crate::clock::{Clock, SystemClock};
 use crate::interpreter::{Problem, ProblemKind};
 
 /// Calls operations of APIs that are described by a document.
 pub struct OpenApi {
-    http: Http,
-    documents: Cache,
-    parsing: Arc<Semaphore>,
+    http: Arc<Http>,
+    documents: Documents<Document>,
 }
-
-/// How many documents are read at once.
-const PARSING_MAX: usize = 2;
 
 impl OpenApi {
     /// Makes the function; documents and operations are reached within these options.
     #[must_use]
     pub fn new(options: HttpOptions) -> Self {
+        Self::over(Arc::new(Http::new(options)))
+    }
+
+    /// Makes the function; it shares connections and tokens with others.
+    pub(super) fn over(http: Arc<Http>) -> Self {
         Self {
-            http: Http::new(options),
-            documents: Cache::default(),
-            parsing: Arc::new(Semaphore::new(PARSING_MAX)),
+            http,
+            documents: Documents::default(),
         }
     }
 
@@ -69,40 +64,19 @@ impl OpenApi {
         let (uri, policy) = endpoint(resource)?;
         let url = parse(&template::expand(uri, &invocation.input)?)?;
         let key = key(invocation, &url, policy);
-        let slot = self.documents.slot(key, SystemClock.now());
-        let document = slot.get_or_try_init(|| self.fetch(url, policy));
-        document.await.map(Arc::clone)
-    }
-
-    async fn fetch(&self, url: Url, policy: Option<&Value>) -> Result<Arc<Document>, Problem> {
-        let arguments = json!({
-            "method": "get",
-            "headers": {"accept": "application/json, application/yaml;q=0.9, */*;q=0.1"},
-            "redirect": true,
+        let made = self.documents.get(key, || async {
+            let accept = "application/json, application/yaml;q=0.9, */*;q=0.1";
+            let fetched = self.http.fetch((url, policy), invocation, accept).await;
+            let (url, body) = fetched.map_err(|mut problem| {
+                let detail = problem.detail.take().unwrap_or_default();
+                problem.detail = Some(format!("the API's document could not be fetched: {detail}"));
+                problem
+            })?;
+            self.documents
+                .parse(move || Document::parse(url, &body))
+                .await
         });
-        let arguments = arguments.as_object().cloned().unwrap_or_default();
-        let call = Call::to((url, policy), &arguments, None, self.http.options())?;
-        let answer = self.http.exchange(call).await.map_err(|mut problem| {
-            let detail = problem.detail.take().unwrap_or_default();
-            problem.detail = Some(format!("the API's document could not be fetched: {detail}"));
-            problem
-        })?;
-        let (url, body) = (answer.sent.url, answer.body);
-        let permit = Arc::clone(&self.parsing).acquire_owned().await;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "large documents would hold up the runtime; few are read at once"
-        )]
-        let parsing = tokio::task::spawn_blocking(move || {
-            let parsed = Document::parse(url, &body);
-            drop(permit);
-            parsed
-        });
-        let parsed = parsing.await.unwrap_or_else(|_| {
-            let detail = "the API's document could not be read";
-            Err(Problem::new(ProblemKind::Runtime, detail))
-        });
-        parsed.map(Arc::new)
+        made.await
     }
 
     async fn perform(&self, invocation: &Invocation) -> Result<Value, Problem> {
@@ -129,7 +103,7 @@ impl OpenApi {
         let policy = arguments.get("authentication");
         let policy = policy.filter(|policy| !policy.is_null());
         let options = self.http.options();
-        let call = Call::to((url, policy), &made, Some(&invocation.key), options)?;
+        let call = Call::to((url, policy), &made, Caller::of(invocation), options)?;
         let output = call.output;
         let answer = self.http.exchange(call).await?;
         response::output(answer, output)
@@ -155,12 +129,6 @@ impl Function for OpenApi {
     async fn call(&self, invocation: Invocation) -> Result<Value, Problem> {
         self.http.in_time(self.perform(&invocation)).await
     }
-}
-
-/// Keeps documents of tenants and of credentials apart, without keeping those.
-fn key(invocation: &Invocation, url: &Url, policy: Option<&Value>) -> Key {
-    let of = json!([invocation.scope.tenant().to_string(), url.as_str(), policy]);
-    Sha256::digest(of.to_string()).into()
 }
 
 fn wrong(detail: impl Into<String>) -> Problem {

@@ -15,6 +15,25 @@ use crate::interpreter::state::{Data, Frame, ListenProgress, Progress, Thread, W
 use crate::interpreter::transition::{Step, Work};
 use crate::interpreter::{Effect, Problem, ProblemKind};
 
+impl ListenProgress {
+    fn new(effect: u64, slots: usize, until_slots: usize) -> Self {
+        Self {
+            effect,
+            consumed: 0,
+            seen: Vec::new(),
+            collected: Vec::new(),
+            bytes: 0,
+            matched: vec![false; slots],
+            until_matched: vec![false; until_slots],
+            correlations: BTreeMap::new(),
+            queue: VecDeque::new(),
+            iterating: false,
+            closed: false,
+            iterations: 0,
+        }
+    }
+}
+
 impl Work<'_> {
     pub(super) fn listen_begin(
         &mut self,
@@ -36,20 +55,8 @@ impl Work<'_> {
             .get_mut(&thread)
             .and_then(Thread::top_task_mut)
         {
-            frame.progress = Progress::Listen(ListenProgress {
-                effect,
-                consumed: 0,
-                seen: Vec::new(),
-                collected: Vec::new(),
-                bytes: 0,
-                matched: vec![false; strategy.slots()],
-                until_matched: vec![false; until_slots],
-                correlations: BTreeMap::new(),
-                queue: VecDeque::new(),
-                iterating: false,
-                closed: false,
-                iterations: 0,
-            });
+            let progress = ListenProgress::new(effect, strategy.slots(), until_slots);
+            frame.progress = Progress::Listen(progress);
         }
         self.out.effects.push(Effect::Listen { effect, filters });
         Ok(self.wait(thread, Waiting::Events))
@@ -251,6 +258,37 @@ impl Work<'_> {
         }
     }
 
+    /// Takes what a call gave; where it has an iterator, that goes over it.
+    pub(in crate::interpreter) fn called(
+        &mut self,
+        thread: u32,
+        effect: u64,
+        value: &Data,
+    ) -> Step {
+        let place = self.top_place(thread);
+        let Value::Array(items) = &**value else {
+            return Step::Done(Data::clone(value), None);
+        };
+        if self.foreach(thread, place).is_none() {
+            return Step::Done(Data::clone(value), None);
+        }
+        let items = items.iter().map(|item| Arc::new(item.clone()));
+        let progress = ListenProgress {
+            queue: items.collect(),
+            closed: true,
+            ..ListenProgress::new(effect, 0, 0)
+        };
+        if let Some(frame) = self
+            .state
+            .threads
+            .get_mut(&thread)
+            .and_then(Thread::top_task_mut)
+        {
+            frame.progress = Progress::Listen(progress);
+        }
+        self.listen_next(thread).unwrap_or_else(Step::Fail)
+    }
+
     /// Takes what the iterator's tasks made of an event.
     pub(in crate::interpreter) fn iterated(&mut self, thread: u32, data: &Data) -> Step {
         self.iterator_output(thread, data)
@@ -368,17 +406,25 @@ impl ListenProgress {
 
 impl<'a> Work<'a> {
     fn listen_definition(&self, thread: u32, place: usize) -> Option<&'a Listen> {
-        match self.state.threads.get(&thread)?.stack.get(place)? {
-            Frame::Task(frame) => match &self.machine.program.task(TaskIndex(frame.task)).kind {
-                TaskKind::Listen(definition) => Some(definition),
-                _ => None,
-            },
-            Frame::List(_) => None,
+        match self.kind_at(thread, place)? {
+            TaskKind::Listen(definition) => Some(definition),
+            _ => None,
         }
     }
 
     fn foreach(&self, thread: u32, place: usize) -> Option<&'a Foreach> {
-        self.listen_definition(thread, place)?.foreach.as_ref()
+        match self.kind_at(thread, place)? {
+            TaskKind::Listen(definition) => definition.foreach.as_ref(),
+            TaskKind::Call(call) => call.foreach.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn kind_at(&self, thread: u32, place: usize) -> Option<&'a TaskKind> {
+        match self.state.threads.get(&thread)?.stack.get(place)? {
+            Frame::Task(frame) => Some(&self.machine.program.task(TaskIndex(frame.task)).kind),
+            Frame::List(_) => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What each kind of task does when it begins.
 
+mod extension;
 mod fork;
 mod listen;
 mod loops;
@@ -8,6 +9,7 @@ mod try_;
 
 use std::sync::Arc;
 
+pub(super) use self::extension::is_of_extension;
 use super::state::{Data, Frame, Waiting};
 use super::transition::{Step, Work};
 use super::{Effect, Problem, ProblemKind};

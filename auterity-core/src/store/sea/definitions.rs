@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Scope, TenantId};
 /// How often a version is put again when others change it at the same time.
 const PUT_ROUNDS_MAX: u32 = 5;
 
-const COLUMNS: &str = "namespace, name, version, hash, title, summary, body, created_at";
+const COLUMNS: &str = "namespace, name, version, hash, title, summary, body, externals, created_at";
 
 impl SeaStore {
     pub(super) async fn put_definition(
@@ -62,8 +62,8 @@ impl SeaStore {
 
     async fn insert_definition(&self, scope: &Scope, row: &DefinitionRow) -> Result<bool, Error> {
         let text = "INSERT INTO definition (tenant, namespace, name, version, version_key, hash,
-                                            title, summary, search, body, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                            title, summary, search, body, externals, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
              ON CONFLICT DO NOTHING RETURNING 1 AS done";
         let WorkflowRef {
             namespace,
@@ -81,6 +81,7 @@ impl SeaStore {
             row.summary.clone().into(),
             search.into(),
             row.text.to_string().into(),
+            row.externals.as_deref().map(str::to_owned).into(),
             micros(row.created_at).into(),
         ]);
         Ok(self.on_writer(text, values).await?.is_some())

@@ -121,6 +121,7 @@ async fn fill(store: &SeaStore) {
             title: None,
             summary: None,
             text: text.into(),
+            externals: None,
             created_at: at(0),
         };
         let scope = Scope::new(tenant(number), Actor::Host);

@@ -106,6 +106,7 @@ pub(super) fn definition(row: &QueryResult) -> Result<DefinitionRow, Error> {
         title: get(row, "title")?,
         summary: get(row, "summary")?,
         text: text(row, "body")?,
+        externals: get::<Option<String>>(row, "externals")?.map(Arc::from),
         created_at: time(row, "created_at")?,
     })
 }

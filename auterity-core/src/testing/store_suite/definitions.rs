@@ -19,6 +19,7 @@ fn row(name: &str, version: &str) -> DefinitionRow {
         title: Some(format!("Title of {name}")),
         summary: None,
         text: text.into(),
+        externals: Some("{\"log:1.0.0@c\":\"é\"}".into()),
         created_at: at(1),
     }
 }

@@ -39,6 +39,7 @@ fn refused(text: &str) -> Vec<Mistake> {
     let options = CompileOptions {
         limits: Limits::default(),
         functions: Some(&is_registered),
+        externals: None,
     };
     compile(text, &options).expect_err("a definition with mistakes")
 }

@@ -14,6 +14,7 @@ fn code(text: &str, limits: &Limits) -> &'static str {
     let options = CompileOptions {
         limits: limits.clone(),
         functions: None,
+        externals: None,
     };
     let mistakes: Vec<Mistake> = compile(text, &options).expect_err("a definition with mistakes");
     check_places(text, None, &mistakes);

@@ -1,7 +1,10 @@
 //! The engine as a whole, on the memory store.
 
 mod control;
+mod extensions;
+mod externals;
 mod fixture;
+mod lifecycle;
 mod messages;
 mod replay;
 mod samples;

@@ -16,7 +16,14 @@ use serde_json::{Value, json};
 
 use super::fixture::definition;
 
-const LOOPS: &str = "do:
+const LOOPS: &str = "use:
+  extensions:
+  - around:
+      extend: all
+      when: $task.name | test(\"^(a|c|e|pause|first)$\")
+      before: [ { rest: { wait: { milliseconds: 10 } } } ]
+      after: [ { tell: { call: echo, with: { told: '${ $task.name }' } } } ]
+do:
 - each:
     for: { each: n, in: .list }
     do:
@@ -39,6 +46,7 @@ fn program(rest: &str) -> Program {
     let options = CompileOptions {
         limits: Limits::default(),
         functions: None,
+        externals: None,
     };
     compile(&definition("replay", rest), &options).expect("it compiles")
 }

@@ -1,34 +1,22 @@
 //! `call: http` against a local server.
 
 pub(crate) mod server;
+mod tokens;
 
 use std::sync::Arc;
 
 use auterity_core::functions::{Function, Functions, Http, HttpOptions, Invocation};
 use auterity_core::interpreter::Problem;
-use auterity_core::{Actor, ExecutionId, Scope, TenantId};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use self::server::{Server, echoed};
-
-const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
-const EXECUTION: ExecutionId = ExecutionId::from_uuid(Uuid::from_u128(2));
-
-fn open() -> HttpOptions {
-    HttpOptions {
-        private_addresses: true,
-        ..HttpOptions::default()
-    }
-}
+use crate::double::{invocation, open};
 
 async fn call_with(options: HttpOptions, arguments: Value, input: Value) -> Result<Value, Problem> {
     let invocation = Invocation {
-        task: "/do/0/call".to_owned(),
         input: Arc::new(input),
-        key: "exe-1-7".to_owned(),
-        ..Invocation::new(Scope::new(TENANT, Actor::Host), EXECUTION, arguments)
+        ..invocation(1, arguments)
     };
     Http::new(options).call(invocation).await
 }
@@ -381,8 +369,7 @@ async fn private_addresses_are_refused_unless_allowed() {
         let function = Functions::built_in()
             .get("http")
             .expect("a built-in function");
-        let scope = Scope::new(TENANT, Actor::Host);
-        let invocation = Invocation::new(scope, EXECUTION, arguments);
+        let invocation = invocation(1, arguments);
         let problem = function.call(invocation).await.expect_err(host);
         assert_eq!(kind(&problem), "configuration", "{host}");
     }
@@ -486,7 +473,7 @@ async fn wrong_arguments_are_named_and_send_nothing() {
         ),
         (
             json!({"method": "get", "endpoint": {"uri": url, "authentication": {"oauth2": {"canary": 1}}}}),
-            "not supported yet",
+            "'authority'",
         ),
     ];
     for (arguments, words) in table {

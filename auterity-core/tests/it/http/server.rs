@@ -88,7 +88,7 @@ fn hand_out(text: &str, mut out: TcpStream) -> Option<()> {
     out.write_all(text.as_bytes()).ok()
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
+pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();

@@ -101,6 +101,7 @@ async fn deploy(
                 mistakes.iter().map(|mistake| format!("{place}:{mistake}")).collect();
             Failure::usage(format!("the definition has mistakes\n{}", lines.join("\n")))
         }
+        DeployError::External { .. } => Failure::work(error.to_string()),
         DeployError::VersionExists => Failure::usage(format!(
             "{place} differs from what was executed before under the same version; raise document.version"
         )),

@@ -22,6 +22,7 @@ pub(super) fn validate(options: &Validate, as_json: bool) -> Result<ExitCode, Fa
         let compile_options = CompileOptions {
             limits: Limits::default(),
             functions: Some(&known),
+            externals: None,
         };
         let mistakes = compile(&text, &compile_options).err().unwrap_or_default();
         found += mistakes.len();

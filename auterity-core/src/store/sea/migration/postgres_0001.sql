@@ -14,6 +14,8 @@ CREATE TABLE definition (
     -- Namespace, name and title in lower case.
     search text NOT NULL,
     body text NOT NULL,
+    -- What the text takes from elsewhere.
+    externals text,
     created_at bigint NOT NULL,
     deleted boolean NOT NULL DEFAULT false,
     -- The hash is part of the key because a deleted version may come back with

@@ -13,6 +13,8 @@ CREATE TABLE definition (
     -- Namespace, name and title in lower case.
     search TEXT NOT NULL,
     body TEXT NOT NULL,
+    -- What the text takes from elsewhere.
+    externals TEXT,
     created_at INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0,
     -- The hash is part of the key because a deleted version may come back with
