@@ -1,13 +1,17 @@
-//! The journal's one writer: group commit across all executions of the worker.
+//! The journal's writers: group commit across all executions of the worker.
 //!
 //! Whatever arrives while a commit is under way goes into the next one. There is no
 //! artificial delay: alone, an entry is committed at once; under load batches grow
 //! by themselves. Nobody is answered before the commit.
+//!
+//! A store may take several batches at once ([`Store::append_lanes`]): one is then
+//! executed while another waits for the disk. An execution has at most one entry on
+//! its way, so batches under way at once never hold two of the same one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -31,10 +35,10 @@ struct Append {
     done: oneshot::Sender<Result<Outcome, Error>>,
 }
 
-/// The writer's other end.
-#[derive(Debug)]
+/// The other end; a clone is one more lane.
+#[derive(Debug, Clone)]
 pub(super) struct Writer {
-    receiver: mpsc::Receiver<Append>,
+    receiver: Arc<Mutex<mpsc::Receiver<Append>>>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     fence: Option<Fence>,
@@ -56,7 +60,7 @@ impl Journal {
         (
             Self { sender },
             Writer {
-                receiver,
+                receiver: Arc::new(Mutex::new(receiver)),
                 store,
                 clock,
                 fence,
@@ -83,10 +87,18 @@ impl Journal {
 
 impl Writer {
     /// Writes until every [`Journal`] is gone or the lease is lost.
-    pub(super) async fn work(mut self) {
+    pub(super) async fn work(self) {
+        let lanes = (0..self.store.append_lanes().max(1)).map(|_| self.clone().lane());
+        futures_util::future::join_all(lanes).await;
+    }
+
+    async fn lane(self) {
         let mut batch = Vec::with_capacity(self.batch_max);
         loop {
-            if self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
+            // Those who were just answered come back first, and so into this batch.
+            tokio::task::yield_now().await;
+            let taken = self.take(&mut batch).await;
+            if taken == 0 {
                 return;
             }
             let (entries, waiting): (Vec<Entry>, Vec<_>) = batch
@@ -114,6 +126,15 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Takes what waits, or waits for something. One lane at a time waits.
+    async fn take(&self, batch: &mut Vec<Append>) -> usize {
+        self.receiver
+            .lock()
+            .await
+            .recv_many(batch, self.batch_max)
+            .await
     }
 
     /// Writes one batch, again and again while the database cannot be reached: the

@@ -129,6 +129,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         entries: &[Entry],
     ) -> Result<Vec<Outcome>, Error>;
 
+    /// Tells how many batches may usefully be appended at the same time.
+    fn append_lanes(&self) -> usize {
+        1
+    }
+
     /// Loads what is needed to go on with executions: snapshot, the events after
     /// it, unconsumed messages. Ended or unknown executions are left out.
     async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error>;

@@ -263,6 +263,15 @@ impl Store for SeaStore {
         batch::append(self, fence, entries).await
     }
 
+    fn append_lanes(&self) -> usize {
+        match &*self.hot {
+            Hot::Sqlite(_) => 1,
+            Hot::Postgres(_) => {
+                std::env::var("LANES").map_or(postgres::LANES, |n| n.parse().unwrap())
+            }
+        }
+    }
+
     async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
         self.load_executions(ids).await
     }

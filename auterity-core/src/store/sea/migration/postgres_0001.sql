@@ -168,37 +168,56 @@ BEGIN
 END
 $$;
 
+-- The columns of a journal batch, one array per column: what rows of several kinds
+-- need comes as one parameter per kind, and as null where a batch has none of it.
+CREATE TYPE start_columns AS (
+    tenant uuid[], execution uuid[], namespace text[], name text[], version text[],
+    program bytea[], input text[], parent uuid[], parent_effect bigint[], key text[],
+    attributes text[], at bigint[], status text[], output text[], error text[],
+    ended_at bigint[], priority integer[], owned boolean[], ready boolean[], due bigint[],
+    waiting text[]
+);
+CREATE TYPE attribute_columns AS (
+    execution uuid[], tenant uuid[], name text[], value text[], at bigint[]
+);
+CREATE TYPE append_columns AS (tenant uuid[], execution uuid[], sequence bigint[]);
+CREATE TYPE journal_columns AS (
+    tenant uuid[], execution uuid[], sequence bigint[], at bigint[], kind text[],
+    payload text[], records text[]
+);
+CREATE TYPE parked_columns AS (
+    tenant uuid[], execution uuid[], ready boolean[], due bigint[], waiting text[]
+);
+CREATE TYPE end_columns AS (
+    tenant uuid[], execution uuid[], status text[], output text[], error text[], at bigint[]
+);
+CREATE TYPE snapshot_columns AS (
+    execution uuid[], sequence bigint[], format integer[], state text[], checksum bigint[]
+);
+CREATE TYPE subscribe_columns AS (
+    tenant uuid[], execution uuid[], effect bigint[], filter bigint[], event_type text[],
+    event_key text[], condition text[]
+);
+CREATE TYPE unsubscribe_columns AS (execution uuid[], effect bigint[]);
+CREATE TYPE consumed_columns AS (execution uuid[], id uuid[]);
+-- The sender is the entry that the message is part of.
+CREATE TYPE message_columns AS (
+    sender uuid[], id uuid[], tenant uuid[], execution uuid[], kind text[], effect bigint[],
+    payload text[], at bigint[]
+);
+
 -- Writes one journal batch and gives the entries that were left out: their
--- execution is not the worker's, or they were recorded before. Letters: s starts,
--- a appends to executions that are there, j journal, p puts back into the queue,
--- d ends, n snapshots, u subscribes, x unsubscribes, c consumed, t attributes,
--- m messages (m_from: the entry that they are part of).
+-- execution is not the worker's, or they were recorded before.
 --
--- Whether an event is in the journal already is looked up only if the caller is
--- careful: an owner repeats itself only after a lost connection, and then the
--- journal's key makes the call fail as a whole.
+-- Whether an entry was recorded before is looked up only if the caller is careful:
+-- an owner repeats itself only after a lost connection, and then a key makes the
+-- call fail as a whole. Starts with an idempotency key are always looked up.
 CREATE FUNCTION journal_append(
     careful boolean, w_name text, w_id uuid, w_epoch bigint,
-    s_tenant uuid[], s_execution uuid[], s_namespace text[], s_name text[], s_version text[],
-    s_program bytea[], s_input text[], s_parent uuid[], s_parent_effect bigint[],
-    s_key text[], s_attributes text[], s_at bigint[], s_status text[], s_output text[],
-    s_error text[], s_ended_at bigint[],
-    s_priority integer[], s_owned boolean[], s_ready boolean[], s_due bigint[], s_waiting text[],
-    t_execution uuid[], t_tenant uuid[], t_name text[], t_value text[], t_at bigint[],
-    a_tenant uuid[], a_execution uuid[], a_sequence bigint[],
-    j_tenant uuid[], j_execution uuid[], j_sequence bigint[], j_at bigint[], j_kind text[],
-    j_payload text[], j_records text[],
-    p_tenant uuid[], p_execution uuid[], p_ready boolean[], p_due bigint[], p_waiting text[],
-    d_tenant uuid[], d_execution uuid[], d_status text[], d_output text[], d_error text[],
-    d_at bigint[],
-    n_execution uuid[], n_sequence bigint[], n_format integer[], n_state text[],
-    n_checksum bigint[],
-    u_tenant uuid[], u_execution uuid[], u_effect bigint[], u_filter bigint[], u_type text[],
-    u_key text[], u_condition text[],
-    x_execution uuid[], x_effect bigint[],
-    c_execution uuid[], c_id uuid[],
-    m_from uuid[], m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[],
-    m_effect bigint[], m_payload text[], m_at bigint[]
+    starts start_columns, attributes attribute_columns, appends append_columns,
+    events journal_columns, parked parked_columns, ends end_columns,
+    snapshots snapshot_columns, subscribes subscribe_columns,
+    unsubscribes unsubscribe_columns, consumes consumed_columns, messages message_columns
 ) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
     skipped uuid[] := '{}';
@@ -214,82 +233,104 @@ BEGIN
         END IF;
     END IF;
     -- One statement takes all locks in one order. Executions that stay the worker's
-    -- need none: only a take-over could take them away, and it waits.
-    IF cardinality(p_execution) + cardinality(d_execution) + cardinality(m_id) > 0 THEN
+    -- need none: only a take-over could take them away, and it waits. Ends alone come
+    -- in that order and lock as they delete.
+    IF parked.execution IS NOT NULL OR messages.id IS NOT NULL THEN
         PERFORM 1 FROM queue q
         WHERE (q.tenant, q.execution) IN (
-            SELECT * FROM unnest(p_tenant || d_tenant || m_tenant,
-                                 p_execution || d_execution || m_execution))
+            SELECT * FROM unnest(parked.tenant || ends.tenant || messages.tenant,
+                                 parked.execution || ends.execution || messages.execution))
         ORDER BY q.tenant, q.execution FOR UPDATE;
     END IF;
-    IF cardinality(a_execution) > 0 THEN
+    IF appends.execution IS NOT NULL THEN
         SELECT coalesce(array_agg(a.execution), '{}') INTO skipped
-        FROM unnest(a_tenant, a_execution, a_sequence) AS a (tenant, execution, sequence)
+        FROM unnest(appends.tenant, appends.execution, appends.sequence)
+            AS a (tenant, execution, sequence)
         LEFT JOIN queue q ON q.tenant = a.tenant AND q.execution = a.execution
         WHERE q.execution IS NULL OR q.owner IS DISTINCT FROM w_id
             OR (careful AND EXISTS (
                 SELECT 1 FROM journal
                 WHERE journal.execution = a.execution AND journal.sequence = a.sequence));
     END IF;
-    IF cardinality(s_execution) > 0 THEN
-        WITH created AS (
+    IF starts.execution IS NOT NULL THEN
+        IF careful OR cardinality(array_remove(starts.key, NULL)) > 0 THEN
+            WITH created AS (
+                INSERT INTO execution (tenant, id, namespace, name, version, program, input,
+                                       parent, parent_effect, idempotency_key, attributes,
+                                       started_at, status, output, error, ended_at)
+                SELECT * FROM unnest(
+                    starts.tenant, starts.execution, starts.namespace, starts.name,
+                    starts.version, starts.program, starts.input, starts.parent,
+                    starts.parent_effect, starts.key, starts.attributes, starts.at,
+                    starts.status, starts.output, starts.error, starts.ended_at)
+                ON CONFLICT DO NOTHING RETURNING id
+            )
+            SELECT array_agg(s.execution) INTO repeated
+            FROM unnest(starts.execution) AS s (execution)
+            WHERE s.execution NOT IN (SELECT id FROM created);
+            skipped := skipped || coalesce(repeated, '{}');
+        ELSE
             INSERT INTO execution (tenant, id, namespace, name, version, program, input, parent,
                                    parent_effect, idempotency_key, attributes, started_at,
                                    status, output, error, ended_at)
-            SELECT * FROM unnest(s_tenant, s_execution, s_namespace, s_name, s_version, s_program,
-                                 s_input, s_parent, s_parent_effect, s_key, s_attributes, s_at,
-                                 s_status, s_output, s_error, s_ended_at)
-            ON CONFLICT DO NOTHING RETURNING id
-        )
-        SELECT array_agg(s.execution) INTO repeated
-        FROM unnest(s_execution) AS s (execution)
-        WHERE s.execution NOT IN (SELECT id FROM created);
-        skipped := skipped || coalesce(repeated, '{}');
+            SELECT * FROM unnest(
+                starts.tenant, starts.execution, starts.namespace, starts.name, starts.version,
+                starts.program, starts.input, starts.parent, starts.parent_effect, starts.key,
+                starts.attributes, starts.at, starts.status, starts.output, starts.error,
+                starts.ended_at);
+        END IF;
         INSERT INTO queue (tenant, execution, owner, ready, due_at, priority, waiting_for)
         SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END, s.ready, s.due, s.priority,
                s.waiting
-        FROM unnest(s_tenant, s_execution, s_status, s_priority, s_owned, s_ready, s_due,
-                    s_waiting)
+        FROM unnest(starts.tenant, starts.execution, starts.status, starts.priority,
+                    starts.owned, starts.ready, starts.due, starts.waiting)
             AS s (tenant, execution, status, priority, owned, ready, due, waiting)
         WHERE s.status = 'active' AND s.execution <> ALL (skipped);
     END IF;
-    IF cardinality(t_execution) > 0 THEN
+    IF attributes.execution IS NOT NULL THEN
         INSERT INTO attribute (execution, tenant, name, value, started_at)
-        SELECT * FROM unnest(t_execution, t_tenant, t_name, t_value, t_at) AS t (execution)
+        SELECT * FROM unnest(attributes.execution, attributes.tenant, attributes.name,
+                             attributes.value, attributes.at) AS t (execution)
         WHERE t.execution <> ALL (skipped);
     END IF;
-    INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
-    SELECT * FROM unnest(j_tenant, j_execution, j_sequence, j_at, j_kind, j_payload, j_records)
-        AS j (tenant, execution)
-    WHERE j.execution <> ALL (skipped);
-    IF cardinality(n_execution) > 0 THEN
+    IF events.execution IS NOT NULL THEN
+        INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
+        SELECT * FROM unnest(events.tenant, events.execution, events.sequence, events.at,
+                             events.kind, events.payload, events.records)
+            AS j (tenant, execution)
+        WHERE j.execution <> ALL (skipped);
+    END IF;
+    IF snapshots.execution IS NOT NULL THEN
         INSERT INTO snapshot (execution, sequence, format, state, checksum)
-        SELECT * FROM unnest(n_execution, n_sequence, n_format, n_state, n_checksum)
-            AS n (execution)
+        SELECT * FROM unnest(snapshots.execution, snapshots.sequence, snapshots.format,
+                             snapshots.state, snapshots.checksum) AS n (execution)
         WHERE n.execution <> ALL (skipped)
         ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
             format = excluded.format, state = excluded.state, checksum = excluded.checksum;
     END IF;
-    IF cardinality(u_execution) > 0 THEN
+    IF subscribes.execution IS NOT NULL THEN
         INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key,
                                   condition)
-        SELECT * FROM unnest(u_tenant, u_execution, u_effect, u_filter, u_type, u_key,
-                             u_condition) AS u (tenant, execution)
+        SELECT * FROM unnest(subscribes.tenant, subscribes.execution, subscribes.effect,
+                             subscribes.filter, subscribes.event_type, subscribes.event_key,
+                             subscribes.condition) AS u (tenant, execution)
         WHERE u.execution <> ALL (skipped)
         ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
             event_key = excluded.event_key, condition = excluded.condition;
     END IF;
-    IF cardinality(x_execution) > 0 THEN
-        DELETE FROM subscription USING unnest(x_execution, x_effect) AS x (execution, effect)
+    IF unsubscribes.execution IS NOT NULL THEN
+        DELETE FROM subscription
+        USING unnest(unsubscribes.execution, unsubscribes.effect) AS x (execution, effect)
         WHERE subscription.execution = x.execution AND subscription.effect = x.effect
             AND x.execution <> ALL (skipped);
     END IF;
-    IF cardinality(c_id) > 0 THEN
-        UPDATE inbox SET consumed = true FROM unnest(c_execution, c_id) AS c (execution, id)
+    IF consumes.execution IS NOT NULL THEN
+        UPDATE inbox SET consumed = true
+        FROM unnest(consumes.execution, consumes.id) AS c (execution, id)
         WHERE inbox.id = c.id AND inbox.execution = c.execution
             AND c.execution <> ALL (skipped);
     END IF;
-    IF cardinality(p_execution) > 0 THEN
+    IF parked.execution IS NOT NULL THEN
         -- An unconsumed message makes the execution ready at once.
         UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
             due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
@@ -297,38 +338,37 @@ BEGIN
         FROM (
             SELECT p.*, (SELECT min(at) FROM inbox
                          WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
-            FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
+            FROM unnest(parked.tenant, parked.execution, parked.ready, parked.due,
+                        parked.waiting)
                 AS p (tenant, execution, ready, due, waiting)
         ) AS p
         WHERE q.tenant = p.tenant AND q.execution = p.execution
             AND p.execution <> ALL (skipped);
     END IF;
-    IF cardinality(d_execution) > 0 THEN
+    IF ends.execution IS NOT NULL THEN
         UPDATE execution SET status = d.status, output = d.output, error = d.error, ended_at = d.at
-        FROM unnest(d_execution, d_status, d_output, d_error, d_at)
+        FROM unnest(ends.execution, ends.status, ends.output, ends.error, ends.at)
             AS d (execution, status, output, error, at)
         WHERE execution.id = d.execution AND d.execution <> ALL (skipped);
-        ended := d_execution;
+        ended := ends.execution;
         IF cardinality(skipped) > 0 THEN
-            ended := ARRAY(SELECT unnest(d_execution) EXCEPT SELECT unnest(skipped));
+            ended := ARRAY(SELECT unnest(ends.execution) EXCEPT SELECT unnest(skipped));
         END IF;
-        DELETE FROM queue q USING unnest(d_tenant, d_execution) AS d (tenant, execution)
+        DELETE FROM queue q USING unnest(ends.tenant, ends.execution) AS d (tenant, execution)
         WHERE q.tenant = d.tenant AND q.execution = d.execution AND d.execution = ANY (ended);
         DELETE FROM snapshot WHERE execution = ANY (ended);
         DELETE FROM subscription WHERE execution = ANY (ended);
         DELETE FROM inbox WHERE execution = ANY (ended);
     END IF;
     -- Last, because receivers may start, park or end in the same batch.
-    IF cardinality(m_id) > 0 THEN
-        IF m_from && skipped THEN
-            SELECT array_agg(m.id), array_agg(m.tenant), array_agg(m.execution),
-                   array_agg(m.kind), array_agg(m.effect), array_agg(m.payload), array_agg(m.at)
-            INTO m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at
-            FROM unnest(m_from, m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at)
-                AS m (sender, id, tenant, execution, kind, effect, payload, at)
-            WHERE m.sender <> ALL (skipped);
-        END IF;
-        PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
+    IF messages.id IS NOT NULL THEN
+        PERFORM inbox_put(array_agg(m.id), array_agg(m.tenant), array_agg(m.execution),
+                          array_agg(m.kind), array_agg(m.effect), array_agg(m.payload),
+                          array_agg(m.at))
+        FROM unnest(messages.sender, messages.id, messages.tenant, messages.execution,
+                    messages.kind, messages.effect, messages.payload, messages.at)
+            AS m (sender, id, tenant, execution, kind, effect, payload, at)
+        WHERE m.sender <> ALL (skipped);
     END IF;
     RETURN skipped;
 END

@@ -1,54 +1,78 @@
 //! A journal batch as columns: what the server-side function takes.
 
-use std::sync::LazyLock;
-
-use sqlx::postgres::PgArguments;
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
 use sqlx::query::Query;
 use sqlx::types::Uuid;
+use sqlx::{Postgres, Type};
 
 use crate::store::sea::rows::{attributes, checksum, micros, number};
 use crate::store::{Entry, InboxMessage, Next, Status, check};
 
-pub(super) type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
+pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
-/// Parameters of the function: four about the call and the worker, then the columns.
-const PARAMETERS: usize = 75;
+/// The call of the function: four parameters about the call and the worker, then one
+/// for each kind of columns.
+pub(super) const APPEND: &str =
+    "SELECT journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
-/// The call of the function.
-pub(super) static APPEND: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=PARAMETERS).map(|place| format!("${place}")).collect();
-    format!("SELECT journal_append({})", places.join(", "))
-});
+/// Writes one column of a composite value: its type, its length, its value.
+fn encode_column<'q, C>(column: &C, buffer: &mut PgArgumentBuffer) -> Result<(), BoxDynError>
+where
+    C: Encode<'q, Postgres> + Type<Postgres>,
+{
+    let kind = C::type_info()
+        .oid()
+        .ok_or("columns are of built-in types")?;
+    buffer.extend(kind.0.to_be_bytes());
+    let place = buffer.len();
+    buffer.extend([0; 4]);
+    // Columns are arrays, which are never null themselves.
+    let _never_null: IsNull = column.encode_by_ref(buffer)?;
+    let length = i32::try_from(buffer.len() - place - 4)?;
+    buffer[place..place + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
 
-/// Makes a set of columns that are bound in the order in which they stand.
+/// Makes a set of columns that are one parameter of the composite type named, with the
+/// fields in the order in which they stand.
 macro_rules! columns {
-    (@bind $name:ident <$life:lifetime> $($field:ident)+) => {
-        impl<$life> $name<$life> {
-            fn bind(self, query: PgQuery<$life>) -> PgQuery<$life> {
-                query $(.bind(self.$field))+
-            }
-        }
-    };
-    (@bind $name:ident $($field:ident)+) => {
-        impl $name {
-            fn bind(self, query: PgQuery<'_>) -> PgQuery<'_> {
-                query $(.bind(self.$field))+
-            }
-        }
-    };
-    ($($(#[$meta:meta])* $name:ident $(<$life:lifetime>)? { $($field:ident: $kind:ty,)+ })+) => {$(
+    ($($(#[$meta:meta])* $name:ident $(<$life:lifetime>)? = $type:literal {
+        $($field:ident: $kind:ty,)+
+    })+) => {$(
         $(#[$meta])*
         #[derive(Default)]
         struct $name $(<$life>)? {
             $($field: Vec<$kind>,)+
         }
 
-        columns!(@bind $name $(<$life>)? $($field)+);
+        impl $(<$life>)? $name $(<$life>)? {
+            /// Gives nothing if there is no row.
+            fn filled(self) -> Option<Self> {
+                (!self.execution.is_empty()).then_some(self)
+            }
+        }
+
+        impl $(<$life>)? Type<Postgres> for $name $(<$life>)? {
+            fn type_info() -> PgTypeInfo {
+                PgTypeInfo::with_name($type)
+            }
+        }
+
+        impl<'q $(, $life)?> Encode<'q, Postgres> for $name $(<$life>)? {
+            fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                let count = [$(stringify!($field)),+].len();
+                buffer.extend(i32::try_from(count)?.to_be_bytes());
+                $(encode_column(&self.$field, buffer)?;)+
+                Ok(IsNull::No)
+            }
+        }
     )+};
 }
 
 columns! {
-    Starts<'e> {
+    Starts<'e> = "start_columns" {
         tenant: Uuid,
         execution: Uuid,
         namespace: &'e str,
@@ -71,7 +95,7 @@ columns! {
         due: Option<i64>,
         waiting: Option<String>,
     }
-    Attributes<'e> {
+    Attributes<'e> = "attribute_columns" {
         execution: Uuid,
         tenant: Uuid,
         name: &'e str,
@@ -79,12 +103,12 @@ columns! {
         at: i64,
     }
     /// Entries for executions that are there already.
-    Appends {
+    Appends = "append_columns" {
         tenant: Uuid,
         execution: Uuid,
         sequence: Option<i64>,
     }
-    Journal<'e> {
+    Journal<'e> = "journal_columns" {
         tenant: Uuid,
         execution: Uuid,
         sequence: i64,
@@ -94,14 +118,14 @@ columns! {
         records: &'e str,
     }
     /// Back into the queue: parked, or ready for any worker.
-    Parked {
+    Parked = "parked_columns" {
         tenant: Uuid,
         execution: Uuid,
         ready: bool,
         due: Option<i64>,
         waiting: Option<String>,
     }
-    Ends<'e> {
+    Ends<'e> = "end_columns" {
         tenant: Uuid,
         execution: Uuid,
         status: &'e str,
@@ -109,14 +133,14 @@ columns! {
         error: Option<&'e str>,
         at: i64,
     }
-    Snapshots<'e> {
+    Snapshots<'e> = "snapshot_columns" {
         execution: Uuid,
         sequence: i64,
         format: i32,
         state: &'e str,
         checksum: i64,
     }
-    Subscribe<'e> {
+    Subscribe<'e> = "subscribe_columns" {
         tenant: Uuid,
         execution: Uuid,
         effect: i64,
@@ -125,18 +149,16 @@ columns! {
         event_key: Option<&'e str>,
         condition: &'e str,
     }
-    Unsubscribe {
+    Unsubscribe = "unsubscribe_columns" {
         execution: Uuid,
         effect: i64,
     }
-    Consumed {
+    Consumed = "consumed_columns" {
         execution: Uuid,
         id: Uuid,
     }
-    Senders {
-        execution: Uuid,
-    }
-    Messages<'e> {
+    Messages<'e> = "message_columns" {
+        sender: Uuid,
         id: Uuid,
         tenant: Uuid,
         execution: Uuid,
@@ -169,12 +191,14 @@ pub(super) struct Batch<'e> {
     subscribe: Subscribe<'e>,
     unsubscribe: Unsubscribe,
     consumed: Consumed,
-    senders: Senders,
     messages: Messages<'e>,
 }
 
 impl<'e> Batch<'e> {
     pub(super) fn of(entries: &[&'e Entry]) -> Self {
+        // In the order in which rows are locked, see the function.
+        let mut entries = entries.to_vec();
+        entries.sort_unstable_by_key(|entry| (entry.tenant, entry.execution));
         let mut batch = Self::default();
         for entry in entries {
             batch.add(entry);
@@ -183,18 +207,18 @@ impl<'e> Batch<'e> {
     }
 
     pub(super) fn bind(self, query: PgQuery<'e>) -> PgQuery<'e> {
-        let query = self.starts.bind(query);
-        let query = self.attributes.bind(query);
-        let query = self.appends.bind(query);
-        let query = self.journal.bind(query);
-        let query = self.parked.bind(query);
-        let query = self.ends.bind(query);
-        let query = self.snapshots.bind(query);
-        let query = self.subscribe.bind(query);
-        let query = self.unsubscribe.bind(query);
-        let query = self.consumed.bind(query);
-        let query = self.senders.bind(query);
-        self.messages.bind(query)
+        query
+            .bind(self.starts.filled())
+            .bind(self.attributes.filled())
+            .bind(self.appends.filled())
+            .bind(self.journal.filled())
+            .bind(self.parked.filled())
+            .bind(self.ends.filled())
+            .bind(self.snapshots.filled())
+            .bind(self.subscribe.filled())
+            .bind(self.unsubscribe.filled())
+            .bind(self.consumed.filled())
+            .bind(self.messages.filled())
     }
 
     fn add(&mut self, entry: &'e Entry) {
@@ -249,8 +273,7 @@ impl<'e> Batch<'e> {
             push!(self.consumed, execution: execution, id: id.as_uuid(),);
         }
         for message in &entry.messages {
-            self.senders.execution.push(execution);
-            add_message(&mut self.messages, message);
+            self.add_message(execution, message);
         }
     }
 
@@ -327,25 +350,53 @@ impl<'e> Batch<'e> {
             ),
         }
     }
+
+    fn add_message(&mut self, sender: Uuid, message: &'e InboxMessage) {
+        push!(self.messages,
+            sender: sender,
+            id: message.id.as_uuid(),
+            tenant: message.tenant.as_uuid(),
+            execution: message.execution.as_uuid(),
+            kind: message.kind.as_str(),
+            effect: message.effect.map(number),
+            payload: &message.payload,
+            at: micros(message.at),
+        );
+    }
 }
+
+/// The call that puts messages which ride with no entry.
+pub(super) const INBOX_PUT: &str = "SELECT inbox_put($1, $2, $3, $4, $5, $6, $7)";
 
 /// Binds the columns of messages that ride with no entry.
 pub(super) fn bind_messages<'q>(messages: &'q [InboxMessage], query: PgQuery<'q>) -> PgQuery<'q> {
-    let mut columns = Messages::default();
-    for message in messages {
-        add_message(&mut columns, message);
-    }
-    columns.bind(query)
-}
-
-fn add_message<'e>(columns: &mut Messages<'e>, message: &'e InboxMessage) {
-    push!(columns,
-        id: message.id.as_uuid(),
-        tenant: message.tenant.as_uuid(),
-        execution: message.execution.as_uuid(),
-        kind: message.kind.as_str(),
-        effect: message.effect.map(number),
-        payload: &message.payload,
-        at: micros(message.at),
-    );
+    let column = |of: fn(&InboxMessage) -> Uuid| messages.iter().map(of).collect::<Vec<_>>();
+    query
+        .bind(column(|message| message.id.as_uuid()))
+        .bind(column(|message| message.tenant.as_uuid()))
+        .bind(column(|message| message.execution.as_uuid()))
+        .bind(
+            messages
+                .iter()
+                .map(|message| message.kind.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            messages
+                .iter()
+                .map(|message| message.effect.map(number))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            messages
+                .iter()
+                .map(|message| &*message.payload)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            messages
+                .iter()
+                .map(|message| micros(message.at))
+                .collect::<Vec<_>>(),
+        )
 }

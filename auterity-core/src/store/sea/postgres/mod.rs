@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use self::columns::{APPEND, Batch, PgQuery, bind_messages};
+use self::columns::{APPEND, Batch, INBOX_PUT, PgQuery, bind_messages};
 use super::batch::{Refusal, refusal, unavailable};
 use super::rows::micros;
 use super::{SeaOptions, migration};
@@ -36,6 +36,9 @@ const HOT_CONNECTIONS_MAX: u32 = 4;
 /// connection counts as lost.
 const NETWORK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Batches at once: one is executed while the other one waits for the disk.
+pub(super) const LANES: usize = 2;
+
 /// Settings of the connections that only call the functions of the hot path: its
 /// statements are planned once, and along the indexes, whatever the tables' sizes
 /// were at that moment.
@@ -50,9 +53,10 @@ pub(super) const HOT_SETTINGS: [(&str, &str); 5] = [
 /// What only PostgreSQL does this way.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    /// The journal's connection, which nothing else uses, so that its statements stay
-    /// prepared and nothing queues before it. Absent until needed and after a loss.
-    journal: Mutex<Option<PgConnection>>,
+    /// The journal's connections, which nothing else uses, so that their statements
+    /// stay prepared and nothing queues before them. Absent until needed and after a
+    /// loss.
+    journal: [Mutex<Option<PgConnection>>; LANES],
     journal_options: PgConnectOptions,
     journal_timeout: Duration,
     hot: PgPool,
@@ -90,7 +94,7 @@ impl Postgres {
         let hot = connect.options(HOT_SETTINGS);
         let allowed = Duration::try_from(options.statement_timeout).unwrap_or_default();
         let postgres = Self {
-            journal: Mutex::new(None),
+            journal: Default::default(),
             journal_options: hot.clone(),
             journal_timeout: allowed + NETWORK_PATIENCE,
             hot: pool(HOT_CONNECTIONS_MAX).connect_lazy_with(hot),
@@ -109,9 +113,11 @@ impl Postgres {
         let listening = self.listening.close();
         *self.listener.lock().await = None;
         listening.await;
-        if let Some(connection) = self.journal.lock().await.take() {
-            // The server notices by itself if the farewell does not reach it.
-            let _said_goodbye = connection.close().await.is_ok();
+        for lane in &self.journal {
+            if let Some(connection) = lane.lock().await.take() {
+                // The server notices by itself if the farewell does not reach it.
+                let _said_goodbye = connection.close().await.is_ok();
+            }
         }
         self.hot.close().await;
         self.read.close().await;
@@ -181,7 +187,7 @@ impl Postgres {
     }
 
     pub(super) async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
-        let query = sqlx::query("SELECT inbox_put($1, $2, $3, $4, $5, $6, $7)");
+        let query = sqlx::query(INBOX_PUT);
         let query = bind_messages(messages, query);
         query.execute(&self.hot).await.map(|_| ()).map_err(plain)
     }
@@ -193,7 +199,7 @@ impl Postgres {
         fence: Option<&Fence>,
         entries: &[&Entry],
     ) -> Result<Vec<ExecutionId>, Refusal> {
-        let query = sqlx::query(AssertSqlSafe(APPEND.as_str()))
+        let query = sqlx::query(APPEND)
             .bind(careful)
             .bind(fence.map(|fence| fence.name.as_str()))
             .bind(fence.map(|fence| fence.worker.as_uuid()))
@@ -203,12 +209,16 @@ impl Postgres {
         Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
     }
 
-    /// Calls a function on the journal's connection.
+    /// Calls a function on one of the journal's connections.
     ///
     /// The connection is out of its place meanwhile, so a call that is cut half way,
     /// or that failed in an unclear way, takes it along; the next call makes another.
     async fn call(&self, query: PgQuery<'_>) -> Result<PgRow, Refusal> {
-        let mut place = self.journal.lock().await;
+        let free = self.journal.iter().find_map(|lane| lane.try_lock().ok());
+        let mut place = match free {
+            Some(place) => place,
+            None => self.journal[0].lock().await,
+        };
         let mut connection = match place.take() {
             Some(connection) => connection,
             None => timeout(CONNECT_TIMEOUT, self.journal_options.connect())
