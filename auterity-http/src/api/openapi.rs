@@ -168,3 +168,18 @@ fn only_get(request: &Request) -> Result<(), Problem> {
         StatusCode::METHOD_NOT_ALLOWED,
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The framework writes an address once for each struct with calls at it, and of
+    /// equal names in a JSON object only one is read.
+    #[test]
+    fn calls_at_one_address_stand_in_one_struct() {
+        let written = crate::api::resources().spec();
+        let read: Value = serde_json::from_str(&written).unwrap();
+        let count = |text: &str| text.matches("\"operationId\"").count();
+        assert_eq!(count(&written), count(&read.to_string()));
+    }
+}
