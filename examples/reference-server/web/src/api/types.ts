@@ -1,161 +1,36 @@
-/** The API's documents, as the server sends them. Times are RFC 3339 in UTC. */
+/** Short names for the documents of `schema.d.ts`, which is generated from the OpenAPI document. */
+import type { components } from './schema.d.ts';
 
-export interface User {
-  id: string;
-  email: string;
-  created_at: string;
-}
+type Schemas = components['schemas'];
 
-export interface Tenant {
-  id: string;
-  name: string;
-  slug: string;
-  created_at: string;
-}
+export type Again = Schemas['Again'];
+export type Execution = Schemas['Execution'];
+export type ExecutionEvent = Schemas['Event'];
+export type ExecutionStatus = Schemas['ExecutionStatus'];
+export type ExecutionSummary = Schemas['ExecutionSummary'];
+export type MigrateOutcome = Schemas['MigrateOutcome'];
+export type Myself = Schemas['Myself'];
+export type RecentExecution = Schemas['RecentExecution'];
+export type RetryOutcome = Schemas['RetryOutcome'];
+export type SignedIn = Schemas['Session'];
+export type SignUpRequest = Schemas['SignUpRequest'];
+export type TaskError = Schemas['TaskError'];
+export type TaskRecord = Schemas['TaskRecord'];
+export type TaskState = Schemas['TaskState'];
+export type Tokens = Schemas['SessionTokens'];
+export type Workflow = Schemas['Workflow'];
+export type WorkflowName = Schemas['WorkflowName'];
+export type WorkflowSummary = Schemas['WorkflowSummary'];
+export type WorkflowVersion = Schemas['WorkflowVersion'];
 
-export interface Tokens {
-  access_token: string;
-  token_type: 'Bearer';
-  expires_in: number;
-}
-
-export interface Membership {
-  user: User;
-  tenant: Tenant;
-  role?: string;
-}
-
-export interface SignedIn extends Membership {
-  session: Tokens;
-}
-
-export interface ProblemItem {
-  pointer?: string;
-  detail: string;
-  hint?: string;
-  code?: string;
-  line?: number;
-  column?: number;
-  end_line?: number;
-  end_column?: number;
-}
-
-export interface Problem {
-  type?: string;
-  title?: string;
-  status?: number;
-  detail?: string;
-  instance?: string;
-  code?: string;
-  request_id?: string;
-  errors?: ProblemItem[];
-}
+export type Problem = Partial<Schemas['Problem']>;
+/** A mistake in a form's body or in a definition; only the latter has an end. */
+export type ProblemItem = Schemas['ProblemError'] & Partial<Pick<Schemas['Mistake'], 'end_line' | 'end_column'>>;
 
 export interface Page<T> {
   items: T[];
-  next_cursor: string | null;
+  next_cursor?: string | null;
 }
 
-export type ExecutionStatus =
-  | 'pending'
-  | 'running'
-  | 'waiting'
-  | 'completed'
-  | 'faulted'
-  | 'cancelled'
-  | 'suspended';
-
-export interface RecentExecution {
-  id: string;
-  status: ExecutionStatus;
-  duration_ms: number | null;
-}
-
-export interface WorkflowSummary {
-  namespace: string;
-  name: string;
-  version: string;
-  title?: string | null;
-  summary?: string | null;
-  created_at: string;
-  recent: RecentExecution[];
-}
-
+/** What JSON can hold; the document says of inputs and outputs only that they are JSON. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
-export interface Workflow {
-  namespace: string;
-  name: string;
-  version: string;
-  title?: string | null;
-  summary?: string | null;
-  created_at: string;
-  hash: string;
-  format: 'yaml' | 'json';
-  definition: string;
-  input_schema: Json;
-  /** Latest first. */
-  versions: string[];
-}
-
-export interface WorkflowVersion {
-  version: string;
-  created_at: string;
-  hash: string;
-}
-
-export interface Validation {
-  valid: boolean;
-  errors: ProblemItem[];
-}
-
-export interface ExecutionSummary {
-  id: string;
-  workflow: { namespace: string; name: string; version: string };
-  status: ExecutionStatus;
-  started_at: string;
-  ended_at: string | null;
-  duration_ms: number | null;
-  waiting_for: string | null;
-}
-
-export interface TaskError {
-  type?: string;
-  status?: number;
-  title?: string;
-  detail?: string;
-  instance?: string;
-}
-
-export interface Execution extends ExecutionSummary {
-  input: Json;
-  output: Json;
-  error: TaskError | null;
-  current_tasks: string[];
-  attributes: Record<string, string>;
-  parent: string | null;
-}
-
-export type TaskState = 'started' | 'completed' | 'faulted' | 'cancelled' | 'skipped' | 'retrying';
-
-export interface TaskRecord {
-  task: string;
-  name: string;
-  kind: string;
-  /** Unique for each iteration and branch. */
-  path: string;
-  state: TaskState;
-  at: string;
-  started_at?: string | null;
-  attempt?: number;
-  input?: Json;
-  output?: Json;
-  error?: TaskError | null;
-}
-
-export interface ExecutionEvent {
-  sequence: number;
-  at: string;
-  kind: string;
-  tasks: TaskRecord[];
-}

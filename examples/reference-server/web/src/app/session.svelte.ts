@@ -1,20 +1,15 @@
 import { ApiError } from '../api/errors.ts';
-import type { Membership, SignedIn } from '../api/types.ts';
-import { client, onSignedOut } from './api.ts';
+import type { Myself, SignedIn, SignUpRequest } from '../api/types.ts';
+import { api, client, onSignedOut } from './api.ts';
 import { clearCache } from './resource.svelte.ts';
 
+type Member = Pick<Myself, 'user' | 'tenant'>;
 type Status = 'starting' | 'in' | 'out' | 'unreachable';
-
-export interface SignUp {
-  email: string;
-  password: string;
-  tenant: { name: string; slug: string };
-}
 
 /** Who is signed in. The server keeps the session in a cookie that scripts cannot read. */
 class Session {
   status = $state<Status>('starting');
-  member = $state.raw<Membership | null>(null);
+  member = $state.raw<Member | null>(null);
   readonly #tabs = 'BroadcastChannel' in globalThis ? new BroadcastChannel('auterity.session') : null;
 
   constructor() {
@@ -27,7 +22,7 @@ class Session {
     this.status = 'starting';
     try {
       if (!(await client.refresh())) return this.#leave();
-      this.member = await client.json<Membership>('/auth/me');
+      this.member = await api.get('/auth/me');
       this.status = 'in';
     } catch (error) {
       const isOut = error instanceof ApiError && error.status === 401;
@@ -36,29 +31,24 @@ class Session {
   }
 
   async signIn(email: string, password: string): Promise<void> {
-    await this.#enter('/auth/sign-in', { email, password });
+    const body = { email, password };
+    this.#enter(await api.post('/auth/sign-in', { query: { session: 'cookie' }, body, anonymous: true }));
   }
 
-  async signUp(form: SignUp): Promise<void> {
-    await this.#enter('/auth/sign-up', form);
+  async signUp(body: SignUpRequest): Promise<void> {
+    this.#enter(await api.post('/auth/sign-up', { query: { session: 'cookie' }, body, anonymous: true }));
   }
 
   async signOut(): Promise<void> {
-    await client.send('/auth/sign-out', { method: 'POST' });
+    await api.post('/auth/sign-out');
     this.#leave();
     this.#tabs?.postMessage('changed');
   }
 
-  async #enter(path: string, body: unknown): Promise<void> {
-    const answer = await client.json<SignedIn>(path, {
-      method: 'POST',
-      query: { session: 'cookie' },
-      body,
-      anonymous: true,
-    });
+  #enter({ user, tenant, session }: SignedIn): void {
     clearCache();
-    client.setToken(answer.session.access_token);
-    this.member = { user: answer.user, tenant: answer.tenant, role: answer.role };
+    client.setToken(session.access_token);
+    this.member = { user, tenant };
     this.status = 'in';
     this.#tabs?.postMessage('changed');
   }

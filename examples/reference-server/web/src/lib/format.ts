@@ -55,12 +55,6 @@ export function shortId(id: string): string {
   return rest && 8 < rest.length ? `${prefix}_…${rest.slice(-6)}` : id;
 }
 
-export function bytes(count: number): string {
-  if (count < 1024) return `${count} B`;
-  if (count < 1024 * 1024) return `${(count / 1024).toFixed(1)} KB`;
-  return `${(count / 1024 / 1024).toFixed(1)} MB`;
-}
-
 /** A name for addresses out of a name for people. */
 export function slugOf(name: string): string {
   return name

@@ -1,4 +1,4 @@
-import type { ExecutionEvent, Json, TaskError, TaskRecord, TaskState } from '../api/types.ts';
+import type { ExecutionEvent, TaskError, TaskRecord, TaskState } from '../api/types.ts';
 
 /** A stretch of a bar; `to` is null while it goes on. */
 export interface Segment {
@@ -29,8 +29,7 @@ export interface Row {
   /** When each further attempt began to be needed. */
   retries: number[];
   attempt: number;
-  input: Json | undefined;
-  output: Json | undefined;
+  output: unknown;
   error: TaskError | null;
 }
 
@@ -101,8 +100,7 @@ export class Timeline {
     const at = record.at ? time(record.at) : eventAt;
     this.#see(at);
     const row = this.#rows.get(record.path) ?? this.#add(record, at, added);
-    if (record.attempt !== undefined) row.attempt = Math.max(row.attempt, record.attempt);
-    if (record.input !== undefined) row.input = record.input;
+    row.attempt = Math.max(row.attempt, record.attempt);
     row.state = record.state;
     switch (record.state) {
       case 'started':
@@ -141,7 +139,6 @@ export class Timeline {
       segments: [],
       retries: [],
       attempt: 1,
-      input: undefined,
       output: undefined,
       error: null,
     };

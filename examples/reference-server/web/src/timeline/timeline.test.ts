@@ -9,7 +9,11 @@ const at = (ms: number) => new Date(ms).toISOString();
 function task(path: string, state: TaskState, more: Partial<TaskRecord> & { ms?: number } = {}): TaskRecord {
   const pointer = path.replace(/#\d+/g, '');
   const { ms, ...rest } = more;
-  return { task: pointer, name: pointer.split('/').at(-1)!, kind: 'call', path, state, at: ms === undefined ? '' : at(ms), ...rest };
+  const moment = ms === undefined ? '' : at(ms);
+  return {
+    task: pointer, name: pointer.split('/').at(-1)!, kind: 'call', path, state,
+    at: moment, started_at: moment, attempt: 1, ...rest,
+  };
 }
 
 /** Events, one at each moment; their records happen then unless they say otherwise. */
@@ -73,7 +77,7 @@ describe('Timeline', () => {
   });
 
   it('shows attempts and the pauses between them', () => {
-    const error = { title: 'Timeout' };
+    const error = { type: 'timeout', status: 408, title: 'Timeout' };
     const model = timeline(
       [0, 'execution.started', task('/do/0/a', 'started')],
       [10, 'effect.failed', task('/do/0/a', 'retrying', { attempt: 2, error })],

@@ -19,9 +19,9 @@ export function barsOf(recent: RecentExecution[], count: number, height: number)
   return shown.map((execution, index) => ({
     id: execution.id,
     status: execution.status,
-    ms: execution.duration_ms,
+    ms: execution.duration_ms ?? null,
     x: (start + index) * 4,
-    height: heightOf(execution.duration_ms, height - 4),
+    height: heightOf(execution.duration_ms ?? null, height - 4),
   }));
 }
 

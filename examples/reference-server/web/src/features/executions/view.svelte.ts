@@ -1,7 +1,7 @@
 import { follow, type LiveState } from '../../api/live.ts';
 import { ApiError, isAbort } from '../../api/errors.ts';
-import type { Execution, ExecutionEvent, ExecutionStatus, Page } from '../../api/types.ts';
-import { client } from '../../app/api.ts';
+import type { Execution, ExecutionEvent, ExecutionStatus } from '../../api/types.ts';
+import { api, client } from '../../app/api.ts';
 import { isInnermost, isWaiting, Timeline } from '../../timeline/model.ts';
 import { isOver } from '../../ui/shapes.ts';
 
@@ -94,7 +94,8 @@ export class ExecutionView {
 
   async #history(): Promise<void> {
     for (;;) {
-      const page = await client.json<Page<ExecutionEvent>>(`${this.#path}/events`, {
+      const page = await api.get('/executions/{id}/events', {
+        path: { id: this.#id },
         query: { after: this.timeline.last, limit: PAGE },
         signal: this.#controller.signal,
       });

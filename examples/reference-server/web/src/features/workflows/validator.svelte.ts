@@ -1,6 +1,6 @@
 import { isAbort, sentence } from '../../api/errors.ts';
-import type { ProblemItem, Validation } from '../../api/types.ts';
-import { client } from '../../app/api.ts';
+import type { ProblemItem } from '../../api/types.ts';
+import { api } from '../../app/api.ts';
 import { mediaTypeOf } from '../../definition/version.ts';
 
 const QUIET_MS = 350;
@@ -39,10 +39,8 @@ export class Validator {
     this.#controller = controller;
     this.state = 'checking';
     try {
-      const answer = await client.json<Validation>('/workflows/validate', {
-        method: 'POST',
-        body: text,
-        contentType: mediaTypeOf(text),
+      const answer = await api.post('/workflows/validate', {
+        body: { text, mediaType: mediaTypeOf(text) },
         signal: controller.signal,
       });
       if (controller.signal.aborted) return;
