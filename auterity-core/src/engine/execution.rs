@@ -135,15 +135,18 @@ impl Active {
         } else if self.waiting.is_empty() && self.migrations.is_empty() {
             let due = self.progress.state.next_due();
             let clock = Arc::clone(&self.core.ports.clock);
+            // In this order, so that a simulation can be repeated, and that results
+            // without end do not keep a deadline from being seen.
             tokio::select! {
-                Some(done) = self.performing.join_next() => self.take_result(done, &mut events),
-                Some(message) = self.inbox.recv() => self.waiting.push(message),
-                () = sleep_until(&*clock, due) => events.push(Event::TimerFired),
-                () = sleep_until(&*clock, linger) => self.lingering = true,
+                biased;
                 () = self.life.lost.cancelled() => return Vec::new(),
                 () = self.life.draining.cancelled(), if self.performing.is_empty() => {
                     return Vec::new();
                 }
+                () = sleep_until(&*clock, due) => events.push(Event::TimerFired),
+                Some(done) = self.performing.join_next() => self.take_result(done, &mut events),
+                Some(message) = self.inbox.recv() => self.waiting.push(message),
+                () = sleep_until(&*clock, linger) => self.lingering = true,
             }
         }
         while events.len() < EVENTS_PER_ENTRY_MAX
@@ -269,11 +272,16 @@ impl Active {
             .iter()
             .map(|event| without_payload(event, reason))
             .collect();
-        if replaced == events {
-            let message = format!("the database refuses what an execution wrote: {reason}");
-            return Err(Error::new(ErrorKind::Internal, message));
+        if replaced != events {
+            return Box::pin(self.commit(&replaced, Vec::new())).await;
         }
-        Box::pin(self.commit(&replaced, Vec::new())).await
+        let detail = format!("the database refuses what the execution wrote: {reason}");
+        if matches!(events, [Event::Failed { .. }]) {
+            return Err(Error::new(ErrorKind::Internal, detail));
+        }
+        // Another try would be refused as well.
+        let problem = self.progress.failure(detail);
+        Box::pin(self.commit(&[Event::Failed { problem }], Vec::new())).await
     }
 }
 

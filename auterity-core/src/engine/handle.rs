@@ -250,6 +250,7 @@ impl Handle {
         loop {
             let look = (clock.now() + self.core.options.poll).min(deadline);
             let ended = tokio::select! {
+                biased;
                 ended = growth.wait_for(|growth| growth.ended) => {
                     ended.ok().and_then(|growth| growth.row.clone())
                 }
@@ -436,6 +437,7 @@ impl Handle {
                         let core = &state.handle.core;
                         let look = core.now() + core.options.poll;
                         tokio::select! {
+                            biased;
                             _ = state.growth.changed() => {}
                             () = core.ports.clock.sleep_until(look) => {}
                         }

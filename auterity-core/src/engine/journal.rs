@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::life::Adrift;
 use crate::clock::Clock;
 use crate::store::{Entry, Fence, Outcome, Store};
 use crate::{Error, ErrorKind};
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     fence: Option<Fence>,
     batch_max: usize,
     lost: CancellationToken,
+    adrift: Adrift,
 }
 
 impl Journal {
@@ -49,7 +51,7 @@ impl Journal {
         clock: Arc<dyn Clock>,
         fence: Option<Fence>,
         batch_max: usize,
-        lost: CancellationToken,
+        (lost, adrift): (CancellationToken, Adrift),
     ) -> (Self, Writer) {
         // Twice a batch: one in flight, one gathering; beyond that callers wait.
         let (sender, receiver) = mpsc::channel(batch_max.saturating_mul(2));
@@ -62,6 +64,7 @@ impl Journal {
                 fence,
                 batch_max,
                 lost,
+                adrift,
             },
         )
     }
@@ -96,8 +99,10 @@ impl Writer {
             match self.write(&entries).await {
                 Ok(outcomes) => {
                     for (done, outcome) in waiting.into_iter().zip(outcomes) {
-                        // Whoever stopped waiting will read the journal.
-                        drop(done.send(Ok(outcome)));
+                        if done.send(Ok(outcome)).is_err() {
+                            // A start whose caller went away has nobody to work on it.
+                            self.adrift.set();
+                        }
                     }
                 }
                 Err(error) => {
@@ -142,8 +147,9 @@ impl Writer {
                     tracing::warn!(error = %error, "the journal cannot be written, trying again");
                     let until = self.clock.now() + delay;
                     tokio::select! {
-                        () = self.clock.sleep_until(until) => {}
+                        biased;
                         () = self.lost.cancelled() => return Err(error),
+                        () = self.clock.sleep_until(until) => {}
                     }
                     delay = (delay * 2).min(RETRY_MAX);
                     repeated = true;

@@ -1,7 +1,7 @@
 //! What all parts of a running engine share, and one life of its worker.
 
-use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -44,7 +44,40 @@ pub(super) struct Life {
     /// Fires when the engine stops: effects under way may end, none begins.
     pub(super) draining: CancellationToken,
     permits: Arc<Semaphore>,
+    pub(super) adrift: Adrift,
+    /// Executions whose start is being committed for this life.
+    starting: Mutex<BTreeSet<ExecutionId>>,
     active: Mutex<HashMap<ExecutionId, Inbox>>,
+}
+
+/// Whether the worker may own executions that it does not know of: an answer of the
+/// store was lost, nobody waited for it any more, or something could not be put back.
+/// Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Adrift(Arc<AtomicBool>);
+
+impl Adrift {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether it was set since the last look.
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// An execution whose start is being committed.
+#[derive(Debug)]
+pub(super) struct Starting<'a> {
+    life: &'a Life,
+    execution: ExecutionId,
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.life.starting().remove(&self.execution);
+    }
 }
 
 /// The way to an execution in memory.
@@ -72,7 +105,10 @@ impl Core {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.ports.clock.now()
+        let now = self.ports.clock.now();
+        // As exact as databases keep it: an execution that is rebuilt from its journal
+        // sees the same times again.
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     pub(super) fn life(&self) -> Option<Arc<Life>> {
@@ -141,7 +177,7 @@ impl Core {
 impl Life {
     pub(super) fn new(
         fence: Fence,
-        journal: Journal,
+        (journal, adrift): (Journal, Adrift),
         lost: CancellationToken,
         draining: CancellationToken,
         in_flight_max: usize,
@@ -149,9 +185,11 @@ impl Life {
         Self {
             fence,
             journal,
+            adrift,
             lost,
             draining,
             permits: Arc::new(Semaphore::new(in_flight_max)),
+            starting: Mutex::default(),
             active: Mutex::default(),
         }
     }
@@ -190,6 +228,23 @@ impl Life {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.lock().insert(execution, (tenant, sender));
         receiver
+    }
+
+    /// Notes that an execution is about to begin here, until what this gives is dropped.
+    pub(super) fn begin(&self, execution: ExecutionId) -> Starting<'_> {
+        self.starting().insert(execution);
+        Starting {
+            life: self,
+            execution,
+        }
+    }
+
+    /// Gives the executions that are in memory here or about to be.
+    pub(super) fn known(&self) -> BTreeSet<ExecutionId> {
+        // In this order: a start is in memory before it is not about to be any more.
+        let mut known = self.starting().clone();
+        known.extend(self.lock().keys());
+        known
     }
 
     /// Tells whether this tenant's execution is in memory here.
@@ -233,12 +288,21 @@ impl Life {
             },
         };
         if let Err(error) = self.journal.append(entry).await {
+            self.adrift.set();
             tracing::warn!(error = %error, execution = %claim.execution, "not put back");
         }
     }
 
+    /// Gives the executions in memory here, in the order of their ids, so that a
+    /// simulation can be repeated.
     pub(super) fn active(&self) -> Vec<ExecutionId> {
-        self.lock().keys().copied().collect()
+        let mut ids: Vec<ExecutionId> = self.lock().keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn starting(&self) -> MutexGuard<'_, BTreeSet<ExecutionId>> {
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Inbox>> {

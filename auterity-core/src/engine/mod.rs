@@ -27,6 +27,8 @@ mod progress;
 mod publish;
 mod repair;
 mod start;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use control::{Skip, order_of};

@@ -16,7 +16,7 @@ use crate::interpreter::{
 };
 use crate::store::{
     Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Parent,
-    Snapshot, Status, Subscription,
+    Snapshot, Status, Subscription, TEXT_BYTES_MAX,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -166,29 +166,20 @@ impl Progress {
         let mut rows = Vec::with_capacity(events.len());
         let mut effects = Vec::new();
         for event in events {
-            self.sequence += 1;
-            let transition = self.transition(core, event, now);
-            let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
-            self.tail_bytes += payload.len() + records.len();
-            rows.push(EventRow {
-                sequence: self.sequence,
-                at: now,
-                kind: event.kind(),
-                payload,
-                records,
-            });
-            effects.extend(transition.effects);
+            effects.extend(self.record(core, (event, now), &mut rows)?);
         }
-        let next = self.next(core, &effects, idle, now)?;
-        let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
-        // A large state is not written anew for a few small events: what snapshots
-        // write is at most as much as what the events do.
-        let pays = self.snapshot_bytes <= self.tail_bytes;
-        let snapshot = match &next {
-            Next::Parked { .. } if pays => Some(self.take_snapshot()?),
-            Next::Owned if overdue && pays => Some(self.take_snapshot()?),
-            _ => None,
-        };
+        let mut next = self.next(core, &effects, idle, now)?;
+        let mut snapshot = None;
+        if self.wants_snapshot(core, &next) {
+            let kept = self.take_snapshot()?;
+            if let Some(problem) = self.too_large(core, kept.state.len()) {
+                let failed = Event::Failed { problem };
+                effects.extend(self.record(core, (&failed, now), &mut rows)?);
+                next = self.next(core, &effects, idle, now)?;
+            } else {
+                snapshot = Some(kept);
+            }
+        }
         let entry = Entry {
             tenant: self.identity.tenant,
             execution: self.identity.execution,
@@ -202,6 +193,59 @@ impl Progress {
             next,
         };
         Ok(Prepared { entry, effects })
+    }
+
+    /// Applies an event and adds the row that records it.
+    fn record(
+        &mut self,
+        core: &Core,
+        (event, at): (&Event, Timestamp),
+        rows: &mut Vec<EventRow>,
+    ) -> Result<Vec<Effect>, Error> {
+        self.sequence += 1;
+        let transition = self.transition(core, event, at);
+        let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
+        self.tail_bytes += payload.len() + records.len();
+        rows.push(EventRow {
+            sequence: self.sequence,
+            at,
+            kind: event.kind(),
+            payload,
+            records,
+        });
+        Ok(transition.effects)
+    }
+
+    fn wants_snapshot(&self, core: &Core, next: &Next) -> bool {
+        // A large state is not written anew for a few small events: what snapshots
+        // write is at most as much as what the events do.
+        let pays = self.snapshot_bytes <= self.tail_bytes;
+        let overdue = u64::from(core.options.snapshot_every) <= self.sequence - self.snapshot;
+        match next {
+            Next::Parked { .. } => pays,
+            Next::Owned => overdue && pays,
+            Next::Queued | Next::Ended(_) => false,
+        }
+    }
+
+    /// Says so when no database could keep the state: it would be refused at every try.
+    fn too_large(&self, core: &Core, bytes: usize) -> Option<Problem> {
+        let most = core.options.execution.state_bytes_max.min(TEXT_BYTES_MAX);
+        if bytes <= most {
+            return None;
+        }
+        let detail = format!(
+            "the execution holds {bytes} bytes, more than {most} (limit state_bytes_max); \
+             let tasks give less, or split the work into child executions"
+        );
+        Some(self.failure(detail))
+    }
+
+    /// Makes the error of an execution that the engine cannot go on with.
+    pub(super) fn failure(&self, detail: String) -> Problem {
+        let tasks = self.state.current_tasks(&self.identity.program);
+        let task = tasks.first().map_or("/", String::as_str);
+        Problem::new(ProblemKind::Runtime, detail).at(task)
     }
 
     pub(super) fn wants(&self, event: &Event) -> bool {

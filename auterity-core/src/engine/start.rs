@@ -246,6 +246,9 @@ impl Core {
         }
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
         let told = self.lifecycle_is_read().then(|| entry.events.clone());
+        // Until it is in memory; else it could be taken for one that was lost.
+        let starting = place.as_ref().map(|(life, _)| Arc::clone(life));
+        let _starting = starting.as_ref().map(|life| life.begin(id));
         let journal = place
             .as_ref()
             .map_or(&self.unfenced, |(life, _)| &life.journal);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::execution::Active;
 use super::handle::Handle;
 use super::journal::Journal;
-use super::life::{Core, Life};
+use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
 use super::progress::Progress;
 use crate::interpreter::Effect;
@@ -49,8 +49,9 @@ impl Engine {
         let stopping = core.routines.stopping().clone();
         drop(core.routines.spawn("wake", async move {
             tokio::select! {
-                () = listen_for_others(&watcher) => {}
+                biased;
                 () = stopping.cancelled() => {}
+                () = listen_for_others(&watcher) => {}
             }
         }));
         let routines = core.routines.clone();
@@ -76,14 +77,15 @@ impl Engine {
             Arc::clone(&ports.clock),
             None,
             options.batch_max,
-            stopped.clone(),
+            (stopped.clone(), Adrift::default()),
         );
         let core = Arc::new(Core::new(options, ports, unfenced, routines));
         let stop = core.routines.stopping().clone();
         drop(core.routines.spawn("journal", async move {
             tokio::select! {
-                () = writer.work() => {}
+                biased;
                 () = stop.cancelled() => stopped.cancel(),
+                () = writer.work() => {}
             }
         }));
         Ok(Self {
@@ -148,18 +150,18 @@ async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<
     let fence = store
         .worker_register(name, id, now, core.options.lease)
         .await?;
-    let lost = CancellationToken::new();
+    let (lost, adrift) = (CancellationToken::new(), Adrift::default());
     let (journal, writer) = Journal::new(
         Arc::clone(store),
         Arc::clone(&core.ports.clock),
         Some(fence.clone()),
         core.options.batch_max,
-        lost.clone(),
+        (lost.clone(), adrift.clone()),
     );
     drop(core.routines.spawn("journal", writer.work()));
     let life = Arc::new(Life::new(
         fence,
-        journal,
+        (journal, adrift),
         lost,
         draining.clone(),
         core.options.in_flight_max,
@@ -198,7 +200,11 @@ impl Worker {
                 Err(error) if error.kind() == ErrorKind::Fenced => {
                     life.lost.cancel();
                 }
-                Err(error) => tracing::warn!(error = %error, "looking for work failed"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "looking for work failed");
+                    // What the store did may be known to nobody but the store.
+                    life.adrift.set();
+                }
             }
             if life.lost.is_cancelled() && !self.draining.is_cancelled() {
                 match register(&self.core, &self.draining).await {
@@ -208,9 +214,10 @@ impl Worker {
             }
             let next = self.core.now() + self.core.options.poll;
             tokio::select! {
-                () = self.core.ports.clock.sleep_until(next) => {}
-                () = self.core.wake.notified() => {}
+                biased;
                 () = self.core.routines.stopping().cancelled() => return,
+                () = self.core.wake.notified() => {}
+                () = self.core.ports.clock.sleep_until(next) => {}
             }
         }
     }
@@ -229,10 +236,23 @@ impl Worker {
         };
         let claims = core.ports.store.worker_beat(&life.fence, request).await?;
         core.behind.store(room <= claims.len(), Ordering::Relaxed);
-        self.fetch_messages(life).await?;
-        if claims.is_empty() {
-            return Ok(false);
+        let more = claims.len() == room && 0 < room;
+        // Whatever comes of the messages, the claims are the worker's.
+        let fetched = self.fetch_messages(life).await;
+        self.load(life, claims).await?;
+        fetched?;
+        if life.adrift.take() {
+            self.gather(life).await?;
         }
+        Ok(more)
+    }
+
+    /// Takes on what was claimed, or puts it back.
+    async fn load(&self, life: &Arc<Life>, claims: Vec<Claim>) -> Result<(), Error> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let core = &self.core;
         let ids: Vec<_> = claims.iter().map(|claim| claim.execution).collect();
         let loaded = match core.ports.store.execution_load(&ids).await {
             Ok(loaded) => loaded,
@@ -261,7 +281,22 @@ impl Worker {
                     .await;
             }
         }
-        Ok(claims.len() == room && 0 < room)
+        Ok(())
+    }
+
+    /// Puts back what the worker owns and does not know of, so that it is claimed anew.
+    async fn gather(&self, life: &Arc<Life>) -> Result<(), Error> {
+        let mut known = life.known();
+        let owned = self.core.ports.store.worker_claims(&life.fence).await?;
+        // What began meanwhile is known as well.
+        known.extend(life.known());
+        for claim in owned {
+            if !known.contains(&claim.execution) {
+                life.put_back(claim, self.core.now(), None).await;
+                self.core.wake.notify_one();
+            }
+        }
+        Ok(())
     }
 
     /// Brings messages that other processes put for executions in memory here.

@@ -82,6 +82,11 @@ pub enum Event {
     },
     /// A long stretch without effects goes on.
     Continued,
+    /// The engine cannot go on with it: the database does not take it as it is.
+    Failed {
+        /// Why.
+        problem: Problem,
+    },
     /// It had come to this end before somebody let it go on.
     Ended {
         /// The end.
@@ -124,7 +129,7 @@ pub enum Event {
 }
 
 /// The words of all kinds of events.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "execution.started",
     "effect.completed",
     "effect.failed",
@@ -137,6 +142,7 @@ const KINDS: [&str; 17] = [
     "execution.resumed",
     "task.skipped",
     "execution.continued",
+    "execution.failed",
     "execution.ended",
     "execution.retried",
     "execution.migrated",
@@ -211,6 +217,7 @@ impl Event {
             Self::ResumeRequested { .. } => "execution.resumed",
             Self::TaskSkipped { .. } => "task.skipped",
             Self::Continued => "execution.continued",
+            Self::Failed { .. } => "execution.failed",
             Self::Ended { .. } => "execution.ended",
             Self::Retried { .. } => "execution.retried",
             Self::Migrated { .. } => "execution.migrated",

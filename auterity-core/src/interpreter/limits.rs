@@ -20,6 +20,9 @@ pub struct Limits {
     pub events_collected_max: usize,
     /// Bytes of JSON of an input, an output or an effect's result.
     pub payload_bytes_max: usize,
+    /// Bytes of an execution's state as a snapshot keeps it; no store takes more than
+    /// 64 MiB, whatever is set here.
+    pub state_bytes_max: usize,
     /// Bytes of a task's output kept in its record; a longer one is left out there.
     pub record_output_bytes_max: usize,
     /// For how long a cancelled execution may compensate.
@@ -35,6 +38,7 @@ impl Default for Limits {
             branches_max: 1_000,
             events_collected_max: 10_000,
             payload_bytes_max: 4 * 1024 * 1024,
+            state_bytes_max: 64 * 1024 * 1024,
             record_output_bytes_max: 8 * 1024,
             cancel_grace: SignedDuration::from_mins(5),
         }

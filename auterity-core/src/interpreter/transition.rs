@@ -134,6 +134,7 @@ impl Work<'_> {
             Event::ResumeRequested { .. } => self.resume(),
             Event::TaskSkipped { task, output, .. } => self.skip_task(task, output),
             Event::Continued => self.go_on(),
+            Event::Failed { problem } => self.end(End::Faulted(problem.clone())),
             Event::Retried { .. } | Event::Migrated { .. } | Event::Forked { .. } => {
                 self.listen_again();
             }

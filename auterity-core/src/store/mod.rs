@@ -107,6 +107,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
     async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error>;
 
+    /// Lists the executions that this life of the worker owns: for a worker that may
+    /// have lost the answer to a claim.
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error>;
+
     /// Ends the worker's life: its executions become claimable at once. Harmless for
     /// a life that has ended already.
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error>;

@@ -121,6 +121,7 @@ impl Handle {
             }
             let look = (clock.now() + self.core.options.poll).min(deadline);
             tokio::select! {
+                biased;
                 _ = growth.changed() => {}
                 () = clock.sleep_until(look) => {}
             }

@@ -186,6 +186,10 @@ impl Store for MemoryStore {
         self.state().beat(fence, request)
     }
 
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error> {
+        Ok(self.state().claims(fence.worker))
+    }
+
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         self.state().release(fence);
         Ok(())

@@ -125,6 +125,18 @@ impl State {
         Ok(self.claim(fence.worker, limit))
     }
 
+    pub(super) fn claims(&self, worker: WorkerId) -> Vec<Claim> {
+        let owned = self.owned.get(&worker).into_iter().flatten();
+        let claims = owned.filter_map(|id| {
+            let tenant = self.executions.get(id)?.tenant;
+            Some(Claim {
+                tenant,
+                execution: *id,
+            })
+        });
+        claims.collect()
+    }
+
     pub(super) fn release(&mut self, fence: &Fence) {
         if self.check_fence(fence).is_err() {
             return;

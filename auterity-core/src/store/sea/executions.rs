@@ -12,10 +12,10 @@ use super::rows::{
 };
 use crate::definition::WorkflowRef;
 use crate::store::{
-    EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Status,
+    Claim, EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Status,
     Subscription,
 };
-use crate::{Error, ExecutionId, Scope, TenantId};
+use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
 /// Ids that one statement names at most: below SQLite's and PostgreSQL's limits.
 const IDS_MAX: usize = 500;
@@ -161,6 +161,18 @@ impl SeaStore {
         let text = "SELECT id, execution, tenant, kind, effect, payload, at FROM inbox
              WHERE NOT consumed AND execution IN (#) ORDER BY at, place";
         self.by_ids(text, ids).await?.iter().map(message).collect()
+    }
+
+    pub(super) async fn list_claims(&self, worker: WorkerId) -> Result<Vec<Claim>, Error> {
+        let text = "SELECT tenant, execution FROM queue WHERE owner = $1 ORDER BY execution";
+        let rows = self.all(text, vec![worker.as_uuid().into()]).await?;
+        let claims = rows.iter().map(|row| {
+            Ok(Claim {
+                tenant: tenant(row)?,
+                execution: execution(row, "execution")?,
+            })
+        });
+        claims.collect()
     }
 
     pub(super) async fn load_executions(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {

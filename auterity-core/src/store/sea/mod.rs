@@ -250,6 +250,10 @@ impl Store for SeaStore {
         }
     }
 
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error> {
+        self.list_claims(fence.worker).await
+    }
+
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         match &*self.hot {
             Hot::Sqlite(hot) => hot.release(fence).await,

@@ -12,8 +12,8 @@ use super::{SeaOptions, SeaStore};
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    DefinitionRow, Entry, EventRow, ExecutionQuery, InboxMessage, MessageKind, Next, Snapshot,
-    Start, Status, Store as _, Subscription,
+    DefinitionRow, Entry, EventRow, ExecutionQuery, Fence, InboxMessage, MessageKind, Next,
+    Snapshot, Start, Status, Store as _, Subscription,
 };
 use crate::{Actor, ExecutionId, InboxId, Scope, TenantId, WorkerId};
 
@@ -141,6 +141,12 @@ async fn read(store: &SeaStore) {
     let ids = [execution(number), execution(17)];
     store.execution_load(&ids).await.expect("it loads");
     store.inbox_fetch(&ids).await.expect("it fetches");
+    let fence = Fence {
+        worker: WorkerId::from_uuid(Uuid::from_u128(1)),
+        name: "worker".to_owned(),
+        epoch: 1,
+    };
+    store.worker_claims(&fence).await.expect("it lists");
     let matched = store.subscription_match(tenant(number), "type-7").await;
     assert!(!matched.expect("it matches").is_empty());
     let fetched = store.execution_fetch(&scope, ids[0]).await;

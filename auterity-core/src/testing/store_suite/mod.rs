@@ -45,6 +45,7 @@ cases! {
     workers::restart_under_the_same_name_fences_the_earlier_life,
     workers::expired_lease_is_taken_over,
     workers::release_frees_at_once,
+    workers::claims_are_listed_while_they_are_held,
     workers::claims_follow_priority_then_due_time,
     workers::timers_become_due,
     workers::fifty_claimers_never_claim_twice,

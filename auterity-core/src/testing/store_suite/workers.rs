@@ -89,6 +89,37 @@ pub(super) async fn release_frees_at_once(store: Arc<dyn Store>) {
     );
 }
 
+pub(super) async fn claims_are_listed_while_they_are_held(store: Arc<dyn Store>) {
+    let first = Life::begin(&store, 1).await;
+    let second = Life::begin(&store, 2).await;
+    first
+        .record(&[
+            started(1, Next::Owned),
+            started(2, Next::Queued),
+            started(3, parked(None)),
+            started(4, Next::Owned),
+        ])
+        .await;
+    let listed = |life: Life| async move {
+        let claims = ok(life.store.worker_claims(&life.fence).await);
+        assert!(claims.iter().all(|claim| claim.tenant == tenant(1)));
+        let ids: Vec<_> = claims.iter().map(|claim| claim.execution).collect();
+        ids
+    };
+    assert_eq!(
+        vec![execution(1), execution(4)],
+        listed(first.clone()).await
+    );
+    assert_eq!(vec![execution(2)], second.claim(10, 5).await);
+    assert_eq!(vec![execution(2)], listed(second.clone()).await);
+    second.record(&[entry(2, 2, completed())]).await;
+    assert!(listed(second).await.is_empty());
+    first.record(&[entry(1, 2, parked(None))]).await;
+    assert_eq!(vec![execution(4)], listed(first.clone()).await);
+    ok(store.worker_release(&first.fence).await);
+    assert!(listed(first).await.is_empty());
+}
+
 pub(super) async fn claims_follow_priority_then_due_time(store: Arc<dyn Store>) {
     let mut entries = Vec::new();
     for (number, priority, seconds) in [(1, 0, 3), (2, 5, 9), (3, 0, 1), (4, -2, 0), (5, 5, 2)] {

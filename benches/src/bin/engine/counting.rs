@@ -116,6 +116,10 @@ impl<S: Store> Store for Counting<S> {
         self.count().worker_beat(fence, request).await
     }
 
+    async fn worker_claims(&self, fence: &Fence) -> Result<Vec<Claim>, Error> {
+        self.count().worker_claims(fence).await
+    }
+
     async fn worker_release(&self, fence: &Fence) -> Result<(), Error> {
         self.count().worker_release(fence).await
     }

@@ -1,0 +1,119 @@
+//! A store whose calls go wrong when it is told so.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::store::{
+    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
+    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
+    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription,
+};
+use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
+
+/// What becomes of one call of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Well,
+    /// It fails and has done nothing.
+    Refused(ErrorKind),
+    /// It has done its work, and the answer is lost.
+    AnswerLost,
+    /// The store takes none of the entries as they are.
+    Rejected,
+}
+
+/// Decides what becomes of calls.
+pub(crate) trait Weather: Send + Sync + fmt::Debug + 'static {
+    /// Decides about a call of this method.
+    fn fate(&self, method: &'static str) -> Fate;
+}
+
+/// One process's way to the store.
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) weather: Arc<dyn Weather>,
+}
+
+impl FaultyStore {
+    async fn call<T>(
+        &self,
+        fate: Fate,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match fate {
+            Fate::Well | Fate::Rejected => call.await,
+            Fate::Refused(kind) => Err(Error::new(kind, "the test refuses this call")),
+            Fate::AnswerLost => {
+                drop(call.await);
+                let message = "the connection is lost";
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+        }
+    }
+}
+
+/// Passes methods on under their names.
+macro_rules! passed_on {
+    ($(fn $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Store for FaultyStore {
+            async fn journal_append(
+                &self,
+                fence: Option<&Fence>,
+                entries: &[Entry],
+            ) -> Result<Vec<Outcome>, Error> {
+                let fate = self.weather.fate("journal_append");
+                if fate == Fate::Rejected {
+                    let reason = "the test rejects this entry".to_owned();
+                    return Ok(vec![Outcome::Refused(reason); entries.len()]);
+                }
+                self.call(fate, self.store.journal_append(fence, entries)).await
+            }
+
+            $(async fn $method(&self, $($name: $type),*) -> Result<$answer, Error> {
+                let fate = self.weather.fate(stringify!($method));
+                self.call(fate, self.store.$method($($name),*)).await
+            })*
+        }
+    };
+}
+
+passed_on! {
+    fn migrate() -> ();
+    fn definition_put(scope: &Scope, row: DefinitionRow) -> DefinitionPut;
+    fn definition_fetch(
+        scope: &Scope, namespace: &str, name: &str, version: Option<&str>
+    ) -> Option<DefinitionRow>;
+    fn definition_fetch_pinned(tenant: TenantId, hash: ProgramHash) -> Option<DefinitionRow>;
+    fn definition_list(scope: &Scope, query: &DefinitionQuery) -> Page<DefinitionSummary>;
+    fn definition_versions(scope: &Scope, namespace: &str, name: &str) -> Vec<DefinitionVersion>;
+    fn definition_delete(scope: &Scope, namespace: &str, name: &str) -> bool;
+    fn worker_register(
+        name: &str, id: WorkerId, now: Timestamp, lease: SignedDuration
+    ) -> Fence;
+    fn worker_beat(fence: &Fence, request: ClaimRequest) -> Vec<Claim>;
+    fn worker_claims(fence: &Fence) -> Vec<Claim>;
+    fn worker_release(fence: &Fence) -> ();
+    fn execution_load(ids: &[ExecutionId]) -> Vec<Loaded>;
+    fn inbox_put(messages: &[InboxMessage]) -> ();
+    fn control_put(message: &InboxMessage, suspended: Option<bool>) -> bool;
+    fn execution_amend(amend: &Amend) -> Amended;
+    fn execution_label(label: &ExecutionLabel) -> ();
+    fn inbox_fetch(ids: &[ExecutionId]) -> Vec<InboxMessage>;
+    fn subscription_match(tenant: TenantId, event_type: &str) -> Vec<Subscription>;
+    fn execution_fetch(scope: &Scope, id: ExecutionId) -> Option<ExecutionRow>;
+    fn execution_list(scope: &Scope, query: &ExecutionQuery) -> Page<ExecutionRow>;
+    fn execution_recent(
+        scope: &Scope, workflows: &[WorkflowRef], each_max: u32
+    ) -> Vec<ExecutionRow>;
+    fn journal_list(scope: &Scope, id: ExecutionId, after: u64, limit: u32) -> Vec<EventRow>;
+    fn wake_send() -> ();
+    fn wake_wait() -> ();
+    fn ping() -> ();
+}
