@@ -2,7 +2,8 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 import { brotli, preloadFont } from './build/embed.ts';
 
-const server = process.env.AUTERITY_DEV_SERVER ?? 'http://127.0.0.1:8080';
+// The server takes the session's cookie only from pages of its own address: keep the browser's.
+const server = { target: process.env.AUTERITY_DEV_SERVER ?? 'http://127.0.0.1:8080', changeOrigin: false };
 
 export default defineConfig(({ mode }) => ({
   plugins: [svelte({ configFile: false }), preloadFont(), brotli()],
