@@ -1,4 +1,5 @@
 import type { ExecutionEvent, TaskError, TaskRecord, TaskState } from '../api/types.ts';
+import { Orders } from './orders.ts';
 
 /** A stretch of a bar; `to` is null while it goes on. */
 export interface Segment {
@@ -41,6 +42,8 @@ export class Timeline {
   readonly #rows = new Map<string, Row>();
   readonly #byTask = new Map<string, Row[]>();
   readonly #roots: Row[] = [];
+  /** What people asked for meanwhile. */
+  readonly orders = new Orders();
   readonly events: ExecutionEvent[] = [];
   from: number | null = null;
   /** The latest moment that an event spoke of. */
@@ -64,19 +67,14 @@ export class Timeline {
     const added: Row[] = [];
     for (const record of event.tasks) this.#record(record, at, added);
     this.#place(added);
-    if (event.kind === 'execution.ended') {
-      this.isEnded = true;
-      for (const row of this.#rows.values()) {
-        if (row.to !== null) continue;
-        this.#close(row, at);
-        row.state = 'cancelled';
-      }
-    }
+    this.orders.apply(event, at);
+    if (event.kind === 'execution.ended') this.#end(at);
+    if (event.kind === 'execution.retried') this.isEnded = false;
     return true;
   }
 
   find(path: string): Row | null {
-    return this.#rows.get(path) ?? null;
+    return this.#rows.get(identity(path)) ?? null;
   }
 
   /** Every row as a tree, parents before children; folded rows keep theirs to themselves. */
@@ -91,6 +89,15 @@ export class Timeline {
     return list;
   }
 
+  #end(at: number): void {
+    this.isEnded = true;
+    for (const row of this.#rows.values()) {
+      if (row.to !== null) continue;
+      this.#close(row, at);
+      row.state = 'cancelled';
+    }
+  }
+
   #see(at: number): void {
     this.from = this.from === null ? at : Math.min(this.from, at);
     this.until = Math.max(this.until, at);
@@ -99,7 +106,10 @@ export class Timeline {
   #record(record: TaskRecord, eventAt: number, added: Row[]): void {
     const at = record.at ? time(record.at) : eventAt;
     this.#see(at);
-    const row = this.#rows.get(record.path) ?? this.#add(record, at, added);
+    const row = this.#rows.get(identity(record.path)) ?? this.#add(record, at, added);
+    // A migration may have given the task another place.
+    row.task = record.task;
+    row.path = record.path;
     row.attempt = Math.max(row.attempt, record.attempt);
     row.state = record.state;
     switch (record.state) {
@@ -143,7 +153,7 @@ export class Timeline {
       error: null,
     };
     if (record.state !== 'skipped') this.#open(row, from, WAITING_KINDS.has(row.kind));
-    this.#rows.set(row.path, row);
+    this.#rows.set(identity(row.path), row);
     added.push(row);
     return row;
   }
@@ -155,14 +165,16 @@ export class Timeline {
   #place(added: Row[]): void {
     if (added.every((row) => 0 < row.ordinal)) added.sort((left, right) => left.ordinal - right.ordinal);
     for (const row of added) {
-      row.rounds = this.#byTask.get(row.task) ?? [];
+      const task = withoutNumbers(row.task);
+      row.rounds = this.#byTask.get(task) ?? [];
       row.rounds.push(row);
       row.round = row.rounds.length;
-      this.#byTask.set(row.task, row.rounds);
+      this.#byTask.set(task, row.rounds);
     }
     for (const row of added) {
       row.parent = this.#parentOf(row);
       (row.parent?.children ?? this.#roots).push(row);
+      this.#reopen(row);
       const pause = row.parent?.segments.at(-1);
       if (row.parent?.state === 'retrying' && pause?.to === null) {
         // The next attempt has begun: the pause of the task around it is over.
@@ -175,10 +187,22 @@ export class Timeline {
     }
   }
 
+  /** A task that begins inside of tasks that have ended: the execution was put back into them. */
+  #reopen(row: Row): void {
+    for (let around = row.parent; around && around.to !== null; around = around.parent) {
+      if (row.to !== null && row.from <= around.to) return;
+      around.to = null;
+      around.state = 'started';
+      around.error = null;
+      this.#open(around, row.from, false);
+    }
+  }
+
   /** The nearest enclosing task; of several rows of it, the last that began before. */
   #parentOf(row: Row): Row | null {
-    for (let end = row.task.lastIndexOf('/'); 0 < end; end = row.task.lastIndexOf('/', end - 1)) {
-      const rows = this.#byTask.get(row.task.slice(0, end)) ?? [];
+    const task = withoutNumbers(row.task);
+    for (let end = task.lastIndexOf('/'); 0 < end; end = task.lastIndexOf('/', end - 1)) {
+      const rows = this.#byTask.get(task.slice(0, end)) ?? [];
       for (let index = rows.length - 1; 0 <= index; index -= 1) {
         const candidate = rows[index]!;
         if (row.ordinal === 0 || candidate.ordinal < row.ordinal) return candidate;
@@ -216,6 +240,16 @@ export function isInnermost(row: Row): boolean {
 /** Whether a row stands still: waiting, or between two attempts. */
 export function isWaiting(row: Row): boolean {
   return row.to === null && (row.segments.at(-1)?.isWaiting ?? false);
+}
+
+/** The number of an activation, which stays when a migration changes the pointer before it. */
+function identity(path: string): string {
+  return /#\d+$/.exec(path)?.[0] ?? path;
+}
+
+/** A pointer without the places in lists, which a migration changes; names are unique in a list. */
+function withoutNumbers(task: string): string {
+  return task.replace(/\/\d+(?=\/)/g, '/-');
 }
 
 function time(at: string): number {

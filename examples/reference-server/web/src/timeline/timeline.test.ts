@@ -112,6 +112,51 @@ describe('Timeline', () => {
     expect(model.find('/do/0/a')).toMatchObject({ to: 8, state: 'cancelled' });
   });
 
+  it('goes on after its end, inside the tasks it was put back into', () => {
+    const model = timeline(
+      [0, 'execution.started', task('/do/0/outer#1', 'started', { kind: 'do' }), task('/do/0/outer/do/0/call#2', 'started')],
+      [5, 'effect.failed', task('/do/0/outer/do/0/call#2', 'faulted', { error: { type: 'timeout', status: 408 } })],
+      [5, 'execution.ended'],
+      [90, 'execution.retried', task('/do/0/outer/do/0/call#3', 'started')],
+    );
+    expect(shape(model)).toEqual(['outer', '.call1', '.call2']);
+    expect(model.isEnded).toBe(false);
+    const outer = model.find('/do/0/outer#1')!;
+    expect(outer).toMatchObject({ state: 'started', to: null });
+    expect(outer.segments.map(({ from, to }) => [from, to])).toEqual([[0, 5], [90, null]]);
+    expect(model.orders.marks.map((mark) => mark.text)).toEqual(['Retried']);
+  });
+
+  it('knows a task again that a migration has moved', () => {
+    const model = timeline(
+      [0, 'execution.started', task('/do/1/outer#1', 'started', { kind: 'do' }), task('/do/1/outer/do/0/pause#2', 'started')],
+      [5, 'execution.migrated'],
+      [9, 'timer.fired', task('/do/2/outer/do/3/pause#2', 'completed'), task('/do/2/outer/do/4/call#3', 'started')],
+    );
+    expect(shape(model)).toEqual(['outer', '.pause', '.call']);
+    expect(model.find('/do/1/outer/do/0/pause#2')).toMatchObject({ from: 0, to: 9, task: '/do/2/outer/do/3/pause' });
+  });
+
+  it('tells what people asked for, and when it stood still for them', () => {
+    const model = timeline(
+      [0, 'execution.started', task('/do/0/pause#1', 'started', { kind: 'wait' })],
+      [3, 'execution.suspended'],
+      [7, 'task.skipped', task('/do/0/pause#1', 'skipped', { output: 1 })],
+      [9, 'execution.resumed'],
+      [12, 'execution.suspended'],
+      [20, 'execution.cancel_requested'],
+    );
+    const { orders } = model;
+    expect(orders.pauses).toEqual([{ from: 3, to: 9 }, { from: 12, to: 20 }]);
+    expect([orders.isSuspended, orders.isCancelling]).toEqual([false, true]);
+    expect(orders.marks.map((mark) => mark.text)).toEqual(
+      ['Suspended', 'Skipped pause', 'Resumed', 'Suspended', 'Cancel requested'],
+    );
+    expect(model.find('/do/0/pause#1')).toMatchObject({ state: 'skipped', from: 0, to: 7, output: 1 });
+    model.apply(event(7, 21, 'execution.ended', []));
+    expect(orders.isCancelling).toBe(false);
+  });
+
   it('ignores events that come again', () => {
     const model = timeline([0, 'execution.started', task('/do/0/a', 'started')]);
     expect(model.apply(event(1, 9, 'execution.started', [task('/do/0/a', 'faulted')]))).toBe(false);

@@ -10,7 +10,7 @@ interface Look {
 }
 
 /** How each state looks everywhere: never by colour alone. */
-const LOOKS: Record<ExecutionStatus | TaskState, Look> = {
+const LOOKS: Record<ExecutionStatus | TaskState | 'cancelling', Look> = {
   pending: { outcome: 'idle', shape: 'ring', label: 'Pending' },
   running: { outcome: 'running', shape: 'dot', label: 'Running' },
   started: { outcome: 'running', shape: 'dot', label: 'Running' },
@@ -19,6 +19,7 @@ const LOOKS: Record<ExecutionStatus | TaskState, Look> = {
   retrying: { outcome: 'waiting', shape: 'arrow', label: 'Retrying' },
   completed: { outcome: 'completed', shape: 'tick', label: 'Completed' },
   faulted: { outcome: 'faulted', shape: 'cross', label: 'Faulted' },
+  cancelling: { outcome: 'waiting', shape: 'slash', label: 'Cancelling' },
   cancelled: { outcome: 'idle', shape: 'slash', label: 'Cancelled' },
   skipped: { outcome: 'idle', shape: 'arrow', label: 'Skipped' },
 };

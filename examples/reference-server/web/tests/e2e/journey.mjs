@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch, watch } from './browser.mjs';
+import { repair } from './repair.mjs';
 
 const base = process.env.AUTERITY_URL;
 const folder = process.argv[2];
@@ -158,6 +159,8 @@ try {
   await page.getByRole('button', { name: 'Deploy as 1.0.1' }).click();
   await page.locator('.toolbar .tag').getByText('1.0.1').waitFor();
   await shoot('workflow-versions', { themes: ['dark'] });
+
+  await repair({ page, base, member, heading, shoot, begin: (name) => (step = name) });
 
   step = 'sign-out ends the session';
   await page.getByRole('button', { name: 'Sign out' }).click();

@@ -1,5 +1,6 @@
+import { address } from '../../api/api.ts';
 import { follow, type LiveState } from '../../api/live.ts';
-import { ApiError, isAbort } from '../../api/errors.ts';
+import { isAbort } from '../../api/errors.ts';
 import type { Execution, ExecutionEvent, ExecutionStatus } from '../../api/types.ts';
 import { api, client } from '../../app/api.ts';
 import { isInnermost, isWaiting, Timeline } from '../../timeline/model.ts';
@@ -20,24 +21,25 @@ export class ExecutionView {
   now = $state(Date.now());
   /** Changes with the timeline, which is kept out of the reactive state: it may be large. */
   revision = $state(0);
-  isCancelling = $state(false);
   readonly timeline = new Timeline();
 
-  readonly #id: string;
+  readonly id: string;
   readonly #controller = new AbortController();
   #skew = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #frame = 0;
+  #isLoaded = false;
 
   constructor(id: string) {
-    this.#id = id;
+    this.id = id;
   }
 
   /** The status, ahead of the server's summary where the events say more. */
   get status(): ExecutionStatus {
     void this.revision;
     const status = this.execution?.status ?? 'pending';
-    if (isOver(status) || status === 'suspended' || this.timeline.size === 0) return status;
+    if (isOver(status) || !this.#isLoaded || this.timeline.size === 0) return status;
+    if (this.timeline.orders.isSuspended) return 'suspended';
     const open = this.timeline.rows().filter(isInnermost);
     if (open.length === 0) return status === 'pending' ? status : 'running';
     return open.every(isWaiting) ? 'waiting' : 'running';
@@ -53,8 +55,7 @@ export class ExecutionView {
       await this.#fetch();
       this.#tick();
       await this.#history();
-      if (!this.timeline.isEnded) await this.#follow();
-      else this.live = 'ended';
+      await this.#follow();
     } catch (error) {
       if (!isAbort(error) && !this.#controller.signal.aborted) this.error = error;
     }
@@ -66,21 +67,15 @@ export class ExecutionView {
     cancelAnimationFrame(this.#frame);
   }
 
-  async cancel(): Promise<void> {
-    this.isCancelling = true;
-    try {
-      this.execution = await client.json<Execution>(`${this.#path}/cancel`, { method: 'POST' });
-    } catch (error) {
-      // It ended first, which the stream will tell as well.
-      if (!(error instanceof ApiError) || error.code !== 'already_ended') throw error;
-      await this.#fetch();
-    } finally {
-      this.isCancelling = false;
-    }
+  /** Takes note of what somebody did to the execution; one that had ended may go on. */
+  async catchUp(): Promise<void> {
+    // It may have ended again by now, so the history must be read on in any case.
+    if (this.live === 'ended') await this.start();
+    else await this.#fetch();
   }
 
   get #path(): string {
-    return `/executions/${encodeURIComponent(this.#id)}`;
+    return address('/executions/{id}', { path: { id: this.id } });
   }
 
   async #fetch(): Promise<void> {
@@ -95,18 +90,33 @@ export class ExecutionView {
   async #history(): Promise<void> {
     for (;;) {
       const page = await api.get('/executions/{id}/events', {
-        path: { id: this.#id },
+        path: { id: this.id },
         query: { after: this.timeline.last, limit: PAGE },
         signal: this.#controller.signal,
       });
       const before = this.timeline.last;
       for (const event of page.items) this.timeline.apply(event);
       this.revision += 1;
-      if (!page.next_cursor || this.timeline.last === before) return;
+      if (!page.next_cursor || this.timeline.last === before) break;
+    }
+    this.#isLoaded = true;
+  }
+
+  /** Follows it to its end; an end in the middle of the history is not the last. */
+  async #follow(): Promise<void> {
+    while (!this.#controller.signal.aborted) {
+      const isOld = this.timeline.isEnded && !isOver(this.execution!.status);
+      if (isOld) await this.#fetch();
+      if (this.timeline.isEnded && isOver(this.execution!.status)) {
+        this.live = 'ended';
+        return;
+      }
+      await this.#stream();
+      this.#draw();
     }
   }
 
-  async #follow(): Promise<void> {
+  async #stream(): Promise<void> {
     await follow(client, {
       path: `${this.#path}/events`,
       lastEventId: String(this.timeline.last),
@@ -117,8 +127,6 @@ export class ExecutionView {
       },
       isLast: (message) => message.event === 'execution.ended',
     });
-    if (!this.#controller.signal.aborted) await this.#fetch();
-    this.#draw();
   }
 
   /** Any number of events in one frame make one drawing. */
@@ -133,6 +141,7 @@ export class ExecutionView {
 
   #tick(): void {
     const isCalm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    clearInterval(this.#timer);
     this.#timer = setInterval(() => {
       if (this.timeline.isEnded) clearInterval(this.#timer);
       else if (!document.hidden) this.now = Math.max(Date.now() + this.#skew, this.timeline.until);
