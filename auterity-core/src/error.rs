@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// Says what class of failure happened, for callers that branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +16,10 @@ pub enum ErrorKind {
     Invalid,
     /// A limit was reached; the message names it.
     Limit,
+    /// The caller asks for more at a time than it may; later it may again.
+    Throttled,
+    /// The program has more to do than it can; later it can again.
+    Overloaded,
     /// The worker lost its lease; another one owns its executions now.
     Fenced,
     /// The database or another service cannot be reached now.
@@ -49,6 +54,7 @@ struct Inner {
     message: String,
     context: Vec<(&'static str, String)>,
     violations: Vec<Violation>,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -61,6 +67,7 @@ impl Error {
             message: message.into(),
             context: Vec::new(),
             violations: Vec::new(),
+            retry_after: None,
             source: None,
         };
         Self {
@@ -95,6 +102,19 @@ impl Error {
         &self.inner.violations
     }
 
+    /// Adds the time after which the same call may succeed.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.inner.retry_after = Some(wait);
+        self
+    }
+
+    /// Gives the time after which the same call may succeed, where it is known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
     /// Gives the class of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -120,7 +140,10 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.inner.kind,
-            ErrorKind::Unavailable | ErrorKind::Stopping
+            ErrorKind::Unavailable
+                | ErrorKind::Stopping
+                | ErrorKind::Throttled
+                | ErrorKind::Overloaded
         )
     }
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub cursor_key: Option<Secret>,
     /// Bytes of a JSON body.
     pub body_bytes_max: usize,
+    /// Bytes of a JSON body with many items.
+    pub batch_bytes_max: usize,
     /// Bytes of a definition.
     pub definition_bytes_max: usize,
     /// How long a body may take to arrive, in seconds.
@@ -70,6 +72,7 @@ impl Default for Options {
             public_url: None,
             cursor_key: None,
             body_bytes_max: 1 << 20,
+            batch_bytes_max: 16 << 20,
             definition_bytes_max: 1 << 20,
             body_seconds_max: 30,
             handler_seconds_max: 30,

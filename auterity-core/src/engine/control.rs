@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::handle::Handle;
+use super::life::Core;
 use super::progress::{Progress, to_json};
 use crate::definition::ProgramHash;
 use crate::interpreter::{Event, Order, ParentClose, fits};
-use crate::store::{EventRow, InboxMessage, MessageKind, Status};
+use crate::store::{Control, EventRow, InboxMessage, MessageKind, Status};
 use crate::{Actor, Error, ErrorKind, ExecutionId, InboxId, Scope};
 
 /// Bytes of a reason.
@@ -214,19 +215,39 @@ impl Handle {
         reason: Option<String>,
     ) -> Result<InboxId, Error> {
         check_reason(reason.as_deref())?;
-        let suspended = match &action {
-            Action::Suspend => Some(true),
-            Action::Resume | Action::Cancel | Action::Terminate => Some(false),
-            Action::Skip { .. } | Action::Migrate { .. } => None,
+        match self.core.command(scope, id, action, reason).await? {
+            Some(order) => Ok(order),
+            None => {
+                let row = self.fetch(scope, id).await?;
+                Err(ended(row.status))
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Sends a command; gives the order's id unless the execution has ended.
+    pub(super) async fn command(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        action: Action,
+        reason: Option<String>,
+    ) -> Result<Option<InboxId>, Error> {
+        let control = match &action {
+            Action::Suspend => Control::Suspend,
+            Action::Resume => Control::Resume,
+            Action::Cancel | Action::Terminate => Control::End,
+            Action::Skip { .. } | Action::Migrate { .. } => Control::Tell,
         };
-        let now = self.core.now();
+        let now = self.now();
         let command = Command {
             action,
             by: scope.actor().clone(),
             reason,
         };
         let message = InboxMessage {
-            id: InboxId::generate(now, &*self.core.ports.entropy),
+            id: InboxId::generate(now, &*self.ports.entropy),
             tenant: scope.tenant(),
             execution: id,
             kind: MessageKind::Control,
@@ -234,14 +255,12 @@ impl Handle {
             payload: to_json(&command)?,
             at: now,
         };
-        let store = &self.core.ports.store;
-        if !store.control_put(&message, suspended).await? {
-            let row = self.fetch(scope, id).await?;
-            return Err(ended(row.status));
+        if !self.ports.store.control_put(&message, control).await? {
+            return Ok(None);
         }
         let order = message.id;
-        self.core.announce(&[message]).await;
-        Ok(order)
+        self.announce(&[message]).await;
+        Ok(Some(order))
     }
 }
 

@@ -32,6 +32,12 @@ pub(super) struct Active {
     seen: HashSet<InboxId>,
     /// Asked for and not yet done: changes of version, which need another program.
     migrations: Vec<(Order, ProgramHash)>,
+    /// What it begins with, if it was claimed before it began.
+    first: Option<Event>,
+    /// Whether its end makes room at a gate.
+    gated: bool,
+    /// What is to be done first, unless a message that waits says otherwise.
+    effects: Vec<Effect>,
     /// Nothing happened for a while: time to leave memory.
     lingering: bool,
     pub(super) performing: JoinSet<Performed>,
@@ -61,6 +67,9 @@ impl Active {
             waiting: Vec::new(),
             seen: HashSet::new(),
             migrations: Vec::new(),
+            first: None,
+            gated: false,
+            effects: Vec::new(),
             lingering: false,
             performing: JoinSet::new(),
             handles: HashMap::new(),
@@ -74,10 +83,17 @@ impl Active {
         self
     }
 
+    /// Says how it was claimed: what it begins with, if it has not begun, and whether
+    /// others wait for its end.
+    pub(super) fn claimed(mut self, first: Option<Event>, gated: bool) -> Self {
+        (self.first, self.gated) = (first, gated);
+        self
+    }
+
     /// Works until the execution ends, parks, or is to leave this worker.
     pub(super) async fn work(mut self, effects: Vec<Effect>) {
         let execution = self.progress.identity.execution;
-        self.perform(effects);
+        self.effects = effects;
         if let Err(error) = self.go_on().await {
             tracing::error!(error = ?error, %execution, "an execution left memory");
             // What is committed stays. Another life goes on, or this one a little later.
@@ -92,19 +108,24 @@ impl Active {
         // A message may have come between the last look and the leaving. After an end
         // there is nothing to look for, unless others wait for the room.
         let ended = self.progress.state.end().is_some();
-        if !ended || self.core.behind.load(Ordering::Relaxed) {
+        if !ended || self.gated || self.core.behind.load(Ordering::Relaxed) {
             self.core.wake.notify_one();
         }
     }
 
     async fn go_on(&mut self) -> Result<(), Error> {
         loop {
+            if self.waiting.is_empty() {
+                let effects = std::mem::take(&mut self.effects);
+                self.perform(effects);
+            }
             let mut events = self.wait().await;
             if self.life.lost.is_cancelled() {
                 return Ok(());
             }
             let mut consumed = Vec::new();
             self.take_messages(&mut events, &mut consumed);
+            end_unbegun(&mut events);
             let nothing = events.is_empty() && consumed.is_empty();
             if nothing && let Some((order, program)) = self.migrations.pop() {
                 match self.migrate(order, program).await? {
@@ -130,7 +151,9 @@ impl Active {
         let mut events = Vec::new();
         let idle = self.performing.is_empty();
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
-        if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
+        if let Some(first) = self.first.take() {
+            events.push(first);
+        } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
         } else if self.waiting.is_empty() && self.migrations.is_empty() {
             let due = self.progress.state.next_due();
@@ -206,6 +229,7 @@ impl Active {
         consumed: Vec<InboxId>,
     ) -> Result<After, Error> {
         let idle = self.performing.is_empty()
+            && self.effects.is_empty()
             && self.waiting.is_empty()
             && self.inbox.is_empty()
             && self.migrations.is_empty();
@@ -282,6 +306,19 @@ impl Active {
         // Another try would be refused as well.
         let problem = self.progress.failure(detail);
         Box::pin(self.commit(&[Event::Failed { problem }], Vec::new())).await
+    }
+}
+
+/// Lets end at once what is cancelled before it begins: there is nothing to undo.
+fn end_unbegun(events: &mut [Event]) {
+    if !matches!(events.first(), Some(Event::Started { .. })) {
+        return;
+    }
+    for event in events {
+        if let Event::CancelRequested { order } = event {
+            let order = order.clone();
+            *event = Event::TerminateRequested { order };
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
-    ExecutionQuery, ExecutionRow, Page,
+    ExecutionQuery, ExecutionRow, Page, Queued, Status,
 };
 use crate::{Error, ErrorKind, ExecutionId, Scope};
 
@@ -72,6 +72,8 @@ pub struct ExecutionView {
     pub row: ExecutionRow,
     /// The JSON pointers of the tasks at work; empty once it has ended.
     pub current_tasks: Vec<String>,
+    /// What keeps it, while it is pending.
+    pub queued: Option<Queued>,
 }
 
 impl Handle {
@@ -213,7 +215,9 @@ impl Handle {
     /// [`Invalid`](ErrorKind::Invalid) with [violations](Error::violations) when the
     /// input breaks its schema, [`Limit`](ErrorKind::Limit) when something is too large,
     /// [`Conflict`](ErrorKind::Conflict) when the idempotency key belongs to a start of
-    /// something else.
+    /// something else, [`Throttled`](ErrorKind::Throttled) or
+    /// [`Overloaded`](ErrorKind::Overloaded) when it is refused for now, with the
+    /// [time](Error::retry_after) after which to try again.
     ///
     /// # Cancel safety
     /// A dropped future may leave the execution started; use an idempotency key.
@@ -298,7 +302,15 @@ impl Handle {
         {
             current_tasks = progress.state.current_tasks(&progress.identity.program);
         }
-        Ok(Some(ExecutionView { row, current_tasks }))
+        let queued = match row.status {
+            Status::Pending => store.queue_place(scope, id).await?,
+            _ => None,
+        };
+        Ok(Some(ExecutionView {
+            row,
+            current_tasks,
+            queued,
+        }))
     }
 
     /// Lists executions, newest first, without input, output and error.

@@ -5,6 +5,7 @@
 //! by themselves. Nobody is answered before the commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,17 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
     sender: mpsc::Sender<Append>,
+    /// Entries that wait for their commit.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Counts an entry as long as it waits, however that ends.
+struct Waits<'j>(&'j AtomicUsize);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -56,7 +68,10 @@ impl Journal {
         // Twice a batch: one in flight, one gathering; beyond that callers wait.
         let (sender, receiver) = mpsc::channel(batch_max.saturating_mul(2));
         (
-            Self { sender },
+            Self {
+                sender,
+                waiting: Arc::default(),
+            },
             Writer {
                 receiver,
                 store,
@@ -69,11 +84,18 @@ impl Journal {
         )
     }
 
+    /// Gives how many entries wait for their commit.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Appends an entry; returns after its commit.
     ///
     /// # Cancel safety
     /// A dropped future may leave the entry committed.
     pub(super) async fn append(&self, entry: Entry) -> Result<Outcome, Error> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(&self.waiting);
         let (done, answer) = oneshot::channel();
         let gone = || Error::new(ErrorKind::Stopping, "the engine is stopping");
         self.sender

@@ -17,6 +17,12 @@ use crate::routines::Routines;
 use crate::store::{Claim, Entry, ExecutionLabel, ExecutionRow, Fence, InboxMessage, Next};
 use crate::{Actor, ExecutionId, Scope, TenantId};
 
+/// Executions of a tenant with which it counts as small.
+const FEW: usize = 16;
+
+/// The part of the permits that is left for what is claimed: one in so many.
+const SPARE_PART: usize = 4;
+
 /// What all parts of a running engine share.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -31,6 +37,8 @@ pub(super) struct Core {
     pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
     pub(super) unfenced: Journal,
+    /// Bounds the starts from outside that are under way.
+    pub(super) starting: Semaphore,
     life: RwLock<Option<Arc<Life>>>,
 }
 
@@ -47,6 +55,7 @@ pub(super) struct Life {
     pub(super) adrift: Adrift,
     /// Executions whose start is being committed for this life.
     starting: Mutex<BTreeSet<ExecutionId>>,
+    in_flight_max: usize,
     active: Mutex<HashMap<ExecutionId, Inbox>>,
 }
 
@@ -90,6 +99,7 @@ impl Core {
         unfenced: Journal,
         routines: Routines,
     ) -> Self {
+        let starting = Semaphore::new(options.starts_max);
         let programs = Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
         Self {
             options,
@@ -100,6 +110,7 @@ impl Core {
             wake: Notify::new(),
             behind: AtomicBool::new(false),
             unfenced,
+            starting,
             life: RwLock::new(None),
         }
     }
@@ -190,6 +201,7 @@ impl Life {
             draining,
             permits: Arc::new(Semaphore::new(in_flight_max)),
             starting: Mutex::default(),
+            in_flight_max,
             active: Mutex::default(),
         }
     }
@@ -213,6 +225,18 @@ impl Life {
             return None;
         }
         Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// Tells whether a tenant may take a permit although others wait for room: it has
+    /// few executions at work here, and enough permits are left for what is claimed.
+    pub(super) fn is_small(&self, tenant: TenantId) -> bool {
+        let spare = self.in_flight_max / SPARE_PART;
+        if self.free() <= spare {
+            return false;
+        }
+        let active = self.lock();
+        let own = active.values().filter(|(owner, _)| *owner == tenant);
+        own.take(FEW).count() < FEW
     }
 
     pub(super) fn is_over(&self) -> bool {

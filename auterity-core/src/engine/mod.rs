@@ -12,10 +12,13 @@
 //! Every event is committed before anything that follows from it is done. What was
 //! under way at a crash is done again with the same key.
 
+mod admission;
+mod begin;
 mod control;
 mod execution;
 mod externals;
 mod feed;
+mod flow;
 mod handle;
 mod journal;
 mod life;
@@ -31,8 +34,13 @@ mod start;
 mod tests;
 mod worker;
 
+pub use admission::{
+    Admission, Admitted, Asked, ConcurrencyLimit, Debounce, Keep, Limits, Purpose, RateLimit,
+    Singleton, TenantSettings, Unlimited, WorkflowSettings,
+};
 pub use control::{Skip, order_of};
 pub use feed::FeedItem;
+pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::admission::{Admission, Limits};
 use super::lifecycle::LifecycleSink;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
@@ -24,6 +25,8 @@ pub struct Options {
     pub worker_name: String,
     /// Executions that this worker has in memory at most.
     pub in_flight_max: usize,
+    /// Starts from outside that are under way at most; more are refused for a moment.
+    pub starts_max: usize,
     /// For how long a worker that says nothing keeps its executions.
     pub lease: SignedDuration,
     /// How often the worker renews its lease and looks for due executions by itself.
@@ -48,6 +51,7 @@ impl Default for Options {
         Self {
             worker_name: "worker".to_owned(),
             in_flight_max: 1_024,
+            starts_max: 16_384,
             lease: SignedDuration::from_secs(5),
             poll: SignedDuration::from_secs(1),
             park_after: SignedDuration::from_secs(2),
@@ -73,6 +77,9 @@ impl Options {
         if self.in_flight_max == 0 {
             return wrong("in_flight_max must be at least 1");
         }
+        if self.starts_max == 0 {
+            return wrong("starts_max must be at least 1");
+        }
         if self.batch_max == 0 {
             return wrong("batch_max must be at least 1");
         }
@@ -96,16 +103,19 @@ pub struct Ports {
     pub functions: Functions,
     /// What definitions may know but never keep.
     pub secrets: Secrets,
+    /// Who gives leave to start.
+    pub admission: Arc<dyn Admission>,
     /// Who is told what happens to workflows and tasks.
     pub lifecycle: LifecycleSink,
 }
 
 impl Ports {
     /// Takes a store, with the system's clock and random bits, the built-in
-    /// functions and no secrets.
+    /// functions, no secrets, and the limits that are kept in the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
+            admission: Arc::new(Limits::new(Arc::clone(&store), Budget::default())),
             store,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),

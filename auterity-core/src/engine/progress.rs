@@ -28,6 +28,7 @@ pub(super) struct Identity {
     pub(super) program: Arc<Program>,
     pub(super) parent: Option<Parent>,
     pub(super) started_at: Timestamp,
+    pub(super) priority: i32,
     /// What it was started with, where it was started here.
     pub(super) given: Option<Arc<Given>>,
 }
@@ -127,6 +128,7 @@ impl Progress {
                 program,
                 parent: loaded.parent,
                 started_at: loaded.started_at,
+                priority: loaded.priority,
                 given: None,
             },
             state,
@@ -388,6 +390,7 @@ impl Progress {
             error: None,
             parent: self.identity.parent.map(|parent| parent.execution),
             attributes: BTreeMap::new(),
+            priority: self.identity.priority,
         }
     }
 

@@ -1,15 +1,17 @@
-//! Starts executions.
+//! Starts executions: what is asked for, and whether it may be.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::execution::Active;
+use super::admission::{Admitted, Asked, Purpose};
 use super::life::Core;
-use super::progress::{Given, Identity, Prepared, Progress, to_json};
-use crate::interpreter::{Event, fits};
-use crate::store::{ExecutionRow, Next, Outcome, Parent, Start};
+use super::progress::to_json;
+use crate::definition::Program;
+use crate::interpreter::fits;
+use crate::store::{ExecutionRow, Parent, Start};
 use crate::{Error, ErrorKind, ExecutionId, Scope, Violation};
 
 /// Attributes that one execution may carry, and the bytes of a name or value.
@@ -67,12 +69,14 @@ pub(super) struct Origin {
 }
 
 /// What a start with a key asks for, to compare it with an earlier one of the same key.
+#[derive(Debug)]
 struct Again {
     namespace: String,
     name: String,
     version: Option<String>,
     input: Arc<Value>,
     attributes: BTreeMap<String, String>,
+    priority: i32,
 }
 
 impl Again {
@@ -84,11 +88,12 @@ impl Again {
             version: request.version.clone(),
             input: Arc::clone(input),
             attributes: request.attributes.clone(),
+            priority: request.priority,
         })
     }
 
     /// Compares with the first start as it is kept. Who names no version takes the one
-    /// that was the highest then.
+    /// that was the highest then, and who names no priority the workflow's.
     fn is_of(&self, first: &ExecutionRow) -> bool {
         let workflow = &first.workflow;
         let same_version = self
@@ -103,36 +108,82 @@ impl Again {
             && self.name == workflow.name
             && same_version
             && self.attributes == first.attributes
+            && (self.priority == 0 || self.priority == first.priority)
             && input.is_none_or(|input: Value| input == *self.input)
     }
 }
 
+/// A start that was checked and has leave.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) id: ExecutionId,
+    pub(super) program: Arc<Program>,
+    pub(super) input: Arc<Value>,
+    pub(super) start: Start,
+    /// Whether older executions at the first gate are cancelled for it.
+    pub(super) replaces: bool,
+    again: Option<Again>,
+}
+
+/// What checking a start gave.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// Another execution stands in its place.
+    Existing(ExecutionId),
+    /// It may be started.
+    New(Box<Checked>),
+}
+
 impl Core {
     /// Starts an execution: runs it up to its first effects and commits that. If this
-    /// worker has room the execution stays here, else it queues.
+    /// worker has room and nobody waits for it the execution stays here, else it queues.
+    /// One that has to pass gates queues before anything of it is run.
     pub(super) async fn start(
         self: &Arc<Self>,
         scope: &Scope,
-        mut request: StartRequest,
+        request: StartRequest,
         origin: Origin,
     ) -> Result<Started, Error> {
+        let _place = match origin.parent {
+            None => Some(self.starting.try_acquire().map_err(|_| overloaded())?),
+            Some(_) => None,
+        };
+        let mut checked = match self.check_start(scope, request, origin).await? {
+            Leave::Existing(id) => return Ok(Started { id, existing: true }),
+            Leave::New(checked) => *checked,
+        };
+        let again = checked.again.take();
+        let started = if checked.start.gates.is_empty() {
+            self.begin(scope, checked).await?
+        } else {
+            let started = self.enqueue(scope, checked).await?;
+            self.queued().await;
+            started
+        };
+        self.check_repeated(scope, started, again).await
+    }
+
+    /// Puts a checked start into the queue without a word to workers.
+    pub(super) async fn start_later(
+        &self,
+        scope: &Scope,
+        mut checked: Checked,
+    ) -> Result<Started, Error> {
+        let again = checked.again.take();
+        let started = self.enqueue(scope, checked).await?;
+        self.check_repeated(scope, started, again).await
+    }
+
+    /// Finds the program, checks the input and asks for leave.
+    pub(super) async fn check_start(
+        &self,
+        scope: &Scope,
+        mut request: StartRequest,
+        origin: Origin,
+    ) -> Result<Leave, Error> {
         self.check(&request)?;
         let now = self.now();
-        let asked = (
-            &*request.namespace,
-            &*request.name,
-            request.version.as_deref(),
-        );
-        let (_, program) = self
-            .programs
-            .named(scope, asked, now)
-            .await?
-            .ok_or_else(|| {
-                let what = request.version.as_deref().unwrap_or("any version");
-                let name = format!("{}/{}", request.namespace, request.name);
-                let message = format!("there is no workflow {name} ({what}); deploy it first");
-                Error::new(ErrorKind::NotFound, message)
-            })?;
+        let program = self.program_to_start(scope, &request).await?;
         program.check_input(&request.input).map_err(|found| {
             let message = "the input does not match the input schema of the workflow";
             let found = found
@@ -140,6 +191,21 @@ impl Core {
                 .map(|(pointer, message)| Violation { pointer, message });
             Error::new(ErrorKind::Invalid, message).with_violations(found.collect())
         })?;
+        let awaited = origin.parent.is_some_and(|parent| parent.effect.is_some());
+        let admitted = if awaited {
+            Admitted::default()
+        } else {
+            let asked = Asked {
+                purpose: Purpose::Start,
+                workflow: program.workflow(),
+                input: &request.input,
+                now,
+            };
+            self.ports.admission.admit(scope, &asked).await?
+        };
+        if let Some(id) = admitted.existing {
+            return Ok(Leave::Existing(id));
+        }
         let id = origin
             .id
             .unwrap_or_else(|| ExecutionId::generate(now, &*self.ports.entropy));
@@ -152,27 +218,40 @@ impl Core {
             parent: origin.parent,
             idempotency_key: request.idempotency_key,
             attributes: request.attributes,
-            priority: request.priority,
+            priority: match request.priority {
+                0 => admitted.priority,
+                asked => asked,
+            },
+            gates: admitted.gates,
             at: now,
         };
-        let given = Given {
-            input: Arc::clone(&start.input),
-            attributes: start.attributes.clone(),
-        };
-        let progress = Progress::new(Identity {
-            tenant: scope.tenant(),
-            execution: id,
+        Ok(Leave::New(Box::new(Checked {
+            id,
             program,
-            parent: origin.parent,
-            started_at: now,
-            given: Some(Arc::new(given)),
-        });
-        let event = Event::Started { input };
-        let started = self.commit_start(progress, start, event).await?;
-        match again {
-            Some(again) if started.existing => self.check_repeated(scope, started, &again).await,
-            _ => Ok(started),
-        }
+            input,
+            start,
+            replaces: admitted.replaces,
+            again,
+        })))
+    }
+
+    async fn program_to_start(
+        &self,
+        scope: &Scope,
+        request: &StartRequest,
+    ) -> Result<Arc<Program>, Error> {
+        let asked = (
+            &*request.namespace,
+            &*request.name,
+            request.version.as_deref(),
+        );
+        let found = self.programs.named(scope, asked, self.now()).await?;
+        found.map(|(_, program)| program).ok_or_else(|| {
+            let what = request.version.as_deref().unwrap_or("any version");
+            let name = format!("{}/{}", request.namespace, request.name);
+            let message = format!("there is no workflow {name} ({what}); deploy it first");
+            Error::new(ErrorKind::NotFound, message)
+        })
     }
 
     /// Refuses a start whose key belongs to a start of something else: its caller
@@ -181,14 +260,17 @@ impl Core {
         &self,
         scope: &Scope,
         first: Started,
-        again: &Again,
+        again: Option<Again>,
     ) -> Result<Started, Error> {
+        let Some(again) = again.filter(|_| first.existing) else {
+            return Ok(first);
+        };
         let row = self.ports.store.execution_fetch(scope, first.id).await?;
         if row.is_none_or(|row| again.is_of(&row)) {
             return Ok(first);
         }
         let message = "the idempotency key belongs to an earlier start with another workflow, \
-                       input or attributes; use a new key";
+                       input, attributes or priority; use a new key";
         Err(Error::new(ErrorKind::Conflict, message).with("execution", first.id))
     }
 
@@ -224,60 +306,9 @@ impl Core {
         }
         Ok(())
     }
+}
 
-    pub(super) async fn commit_start(
-        self: &Arc<Self>,
-        mut progress: Progress,
-        start: Start,
-        event: Event,
-    ) -> Result<Started, Error> {
-        let id = progress.identity.execution;
-        let Prepared { mut entry, effects } =
-            progress.prepare(self, std::slice::from_ref(&event), Vec::new(), true)?;
-        entry.start = Some(start);
-        let life = self.life();
-        let owned = entry.next == Next::Owned;
-        let place = life.and_then(|life| {
-            let permit = if owned { life.permit() } else { None };
-            permit.map(|permit| (life, permit))
-        });
-        if owned && place.is_none() {
-            entry.next = Next::Queued;
-        }
-        let (next, messages) = (entry.next.clone(), entry.messages.clone());
-        let told = self.lifecycle_is_read().then(|| entry.events.clone());
-        // Until it is in memory; else it could be taken for one that was lost.
-        let starting = place.as_ref().map(|(life, _)| Arc::clone(life));
-        let _starting = starting.as_ref().map(|life| life.begin(id));
-        let journal = place
-            .as_ref()
-            .map_or(&self.unfenced, |(life, _)| &life.journal);
-        match journal.append(entry).await? {
-            Outcome::Recorded => {}
-            Outcome::AlreadyRecorded => return Ok(Started { id, existing: true }),
-            Outcome::Exists(id) => return Ok(Started { id, existing: true }),
-            Outcome::Refused(reason) => {
-                let message = format!("the database cannot take this start: {reason}");
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
-        }
-        self.feed.grew(id, || progress.growth(&next));
-        if let Some(rows) = told {
-            self.tell_lifecycle(&progress.identity, &rows, &next);
-        }
-        self.changed(progress.identity.tenant, || progress.row(&next));
-        self.announce(&messages).await;
-        match place {
-            Some((life, permit)) => {
-                let active = Active::new(Arc::clone(self), life, progress, permit);
-                drop(self.routines.spawn("execution", active.work(effects)));
-            }
-            None if next == Next::Queued => self.queued().await,
-            None => {}
-        }
-        Ok(Started {
-            id,
-            existing: false,
-        })
-    }
+fn overloaded() -> Error {
+    let message = "more executions are being started than this process can take; try again later";
+    Error::new(ErrorKind::Overloaded, message).with_retry_after(Duration::from_secs(1))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
@@ -13,14 +14,18 @@ use super::journal::Journal;
 use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
 use super::progress::Progress;
-use crate::interpreter::Effect;
+use crate::interpreter::{Effect, Event};
 use crate::routines::Routines;
-use crate::store::{Claim, ClaimRequest, Loaded};
+use crate::store::{Beat, Claim, ClaimRequest, Loaded};
 use crate::{Error, ErrorKind, WorkerId};
 
 /// Executions claimed at once, so that one worker does not take a long queue away
 /// from the others.
 const CLAIM_MAX: usize = 128;
+
+/// Entries that wait for the journal before less is claimed: more would only make each
+/// wait longer, those of small tenants among them.
+const WAITING_MAX: usize = 64;
 
 /// How long an execution that this engine cannot load waits for another one.
 pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
@@ -185,6 +190,24 @@ async fn listen_for_others(core: &Core) {
     }
 }
 
+/// The event with which an execution begins that was claimed before.
+fn begin(input: &str) -> Result<Event, Error> {
+    let input = serde_json::from_str(input).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "an input cannot be read").with_source(error)
+    })?;
+    Ok(Event::Started {
+        input: Arc::new(input),
+    })
+}
+
+/// What a look for work gave.
+struct Looked {
+    /// Whether there may be more right now.
+    more: bool,
+    /// When something may pass a gate without being told.
+    look_at: Option<Timestamp>,
+}
+
 /// The routine that claims.
 struct Worker {
     core: Arc<Core>,
@@ -194,9 +217,10 @@ struct Worker {
 impl Worker {
     async fn work(self, mut life: Arc<Life>) {
         loop {
+            let mut look_at = None;
             match self.beat(&life).await {
-                Ok(true) => continue,
-                Ok(false) => {}
+                Ok(Looked { more: true, .. }) => continue,
+                Ok(looked) => look_at = looked.look_at,
                 Err(error) if error.kind() == ErrorKind::Fenced => {
                     life.lost.cancel();
                 }
@@ -212,7 +236,8 @@ impl Worker {
                     Err(error) => tracing::warn!(error = %error, "registering failed"),
                 }
             }
-            let next = self.core.now() + self.core.options.poll;
+            let poll = self.core.now() + self.core.options.poll;
+            let next = look_at.map_or(poll, |look_at| poll.min(look_at));
             tokio::select! {
                 biased;
                 () = self.core.routines.stopping().cancelled() => return,
@@ -222,19 +247,22 @@ impl Worker {
         }
     }
 
-    /// Renews the lease and takes on what is due. Tells whether there may be more.
-    async fn beat(&self, life: &Arc<Life>) -> Result<bool, Error> {
+    /// Renews the lease and takes on what is due.
+    async fn beat(&self, life: &Arc<Life>) -> Result<Looked, Error> {
         if life.lost.is_cancelled() {
             return Err(Error::new(ErrorKind::Fenced, "the lease is lost"));
         }
         let core = &self.core;
-        let room = life.free().min(CLAIM_MAX);
+        // One at least, so that a journal that is always busy starves nobody.
+        let calm = WAITING_MAX.saturating_sub(life.journal.waiting()).max(1);
+        let room = life.free().min(CLAIM_MAX).min(calm);
         let request = ClaimRequest {
             now: core.now(),
             lease: core.options.lease,
             limit: u32::try_from(room).unwrap_or(u32::MAX),
         };
-        let claims = core.ports.store.worker_beat(&life.fence, request).await?;
+        let beat = core.ports.store.worker_beat(&life.fence, request).await?;
+        let Beat { claims, look_at } = beat;
         core.behind.store(room <= claims.len(), Ordering::Relaxed);
         let more = claims.len() == room && 0 < room;
         // Whatever comes of the messages, the claims are the worker's.
@@ -244,7 +272,7 @@ impl Worker {
         if life.adrift.take() {
             self.gather(life).await?;
         }
-        Ok(more)
+        Ok(Looked { more, look_at })
     }
 
     /// Takes on what was claimed, or puts it back.
@@ -323,6 +351,10 @@ impl Worker {
             // A crash came between the change of version and the row that shows it.
             core.label(&progress.identity).await;
         }
+        let first = match &loaded.input {
+            Some(input) if progress.sequence == 0 => Some(begin(input)?),
+            _ => None,
+        };
         // What was under way when the last worker left is done again, with the same key.
         let effects: Vec<Effect> = progress
             .state
@@ -330,7 +362,8 @@ impl Worker {
             .map(|effect| Effect::Perform { effect })
             .collect();
         let active = Active::new(Arc::clone(core), Arc::clone(life), progress, permit)
-            .with_inbox(loaded.inbox);
+            .with_inbox(loaded.inbox)
+            .claimed(first, loaded.gated);
         drop(core.routines.spawn("execution", active.work(effects)));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::store::{Amend, DefinitionRow, Entry, MessageKind, Next, Subscription};
+use crate::store::{Amend, DefinitionRow, Entry, GATES_MAX, Gate, MessageKind, Next, Subscription};
 use crate::{Error, ErrorKind};
 
 /// Bytes of one JSON text: payload, state, input, output.
@@ -47,6 +47,7 @@ pub(crate) fn amend(amend: &Amend) -> Result<(), Error> {
     let workflow = &amend.workflow;
     let mut expected = amend.after;
     let checked = name("the version", &workflow.version)
+        .and_then(|()| check_gates(&amend.gates))
         .and_then(|()| text("the state", &amend.snapshot.state))
         .and_then(|()| text("the input", amend.input.as_deref().unwrap_or_default()))
         .and_then(|()| {
@@ -159,8 +160,23 @@ fn check_start(entry: &Entry) -> Result<(), String> {
         name("the name of an attribute", attribute)?;
         name("the value of an attribute", value)?;
     }
+    if !start.gates.is_empty() && entry.next != Next::Queued {
+        return Err("only a start that queues has gates".to_owned());
+    }
+    check_gates(&start.gates)?;
     let effect = start.parent.and_then(|parent| parent.effect);
     number("an effect's number", effect.unwrap_or(0))
+}
+
+fn check_gates(gates: &[Gate]) -> Result<(), String> {
+    if GATES_MAX < gates.len() {
+        return Err(format!("an execution passes at most {GATES_MAX} gates"));
+    }
+    for gate in gates {
+        name("the name of a rule", &gate.rule)?;
+        name("the value of a gate", &gate.value)?;
+    }
+    Ok(())
 }
 
 fn check_events(entry: &Entry) -> Result<(), String> {

@@ -8,25 +8,31 @@
 //! is not stable yet.
 
 mod check;
+mod fair;
+mod flow;
 mod memory;
 mod precedence;
 mod records;
 mod sea;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use flow::{
+    AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, Pace, Queued, Rule,
+    WEIGHT_MAX,
+};
 pub use memory::MemoryStore;
 pub use records::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
-    DefinitionSummary, DefinitionVersion, Ended, Entry, EventRow, ExecutionLabel, ExecutionQuery,
-    ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page, Parent, Snapshot,
-    Start, Status, Subscription,
+    Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Ended, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page,
+    Parent, Snapshot, Start, Status, Subscription,
 };
 pub use sea::{SchemaStatus, SeaOptions, SeaStore, Synchronous};
 
 use std::fmt;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
@@ -96,16 +102,18 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         name: &str,
         id: WorkerId,
         now: Timestamp,
-        lease: jiff::SignedDuration,
+        lease: SignedDuration,
     ) -> Result<Fence, Error>;
 
     /// Renews the worker's lease, fences off workers whose lease has run out (their
-    /// executions become claimable), and claims executions that are due: by
-    /// priority (higher first), then due time. Never waits for locked rows.
+    /// executions become claimable), lets held executions through their gates as far as
+    /// the rules allow, and claims executions that are due. Tenants take turns by their
+    /// weights; within a tenant the order is priority (higher first), then due time.
+    /// Never waits for locked executions.
     ///
     /// # Errors
     /// Kind [`Fenced`](crate::ErrorKind::Fenced) when the lease was lost.
-    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error>;
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error>;
 
     /// Lists the executions that this life of the worker owns: for a worker that may
     /// have lost the answer to a claim.
@@ -138,22 +146,20 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// it, unconsumed messages. Ended or unknown executions are left out.
     async fn execution_load(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error>;
 
-    /// Puts messages into inboxes and makes parked receivers due now. A message
-    /// whose id was put before, or whose receiver has ended, is dropped.
+    /// Puts messages into inboxes and makes parked receivers due now; those held at gates
+    /// read them when they are through. A message whose id was put before, or whose
+    /// receiver has ended, is dropped.
     async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error>;
 
     /// Puts a message of control like [`inbox_put`](Self::inbox_put), and in the same
-    /// transaction marks the execution as suspended, or takes the mark away. Tells
-    /// whether there is such an execution that has not ended; otherwise nothing is
-    /// written.
-    async fn control_put(
-        &self,
-        message: &InboxMessage,
-        suspended: Option<bool>,
-    ) -> Result<bool, Error>;
+    /// transaction changes where its receiver stands in the queue. Tells whether there is
+    /// such an execution that has not ended; otherwise nothing is written.
+    async fn control_put(&self, message: &InboxMessage, control: Control) -> Result<bool, Error>;
 
     /// Changes an execution that no worker has, in one transaction, if it has no other
-    /// events than the change builds on. Output, error and end go.
+    /// events than the change builds on. Output, error and end go. One that had ended
+    /// queues again with its priority, behind the gates of the change; any other keeps
+    /// its places at gates.
     async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error>;
 
     /// Lets an execution's row show another version.
@@ -201,6 +207,49 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         after: u64,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error>;
+
+    /// Keeps flow settings and puts their rules in place of the earlier ones; whoever
+    /// waits at a gate of theirs is judged anew at the next beat. Gives the new
+    /// revision, or nothing if the expected one is not the present one.
+    async fn flow_put(&self, scope: &Scope, put: FlowPut) -> Result<Option<u64>, Error>;
+
+    /// Fetches the flow settings of a workflow, or the tenant's own.
+    async fn flow_fetch(
+        &self,
+        scope: &Scope,
+        workflow: Option<(&str, &str)>,
+    ) -> Result<Option<FlowRow>, Error>;
+
+    /// Asks for leave at a gate that nobody waits at, and takes it if there is some.
+    /// Otherwise gives the time until the next.
+    async fn gate_ask(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        pace: Pace,
+        now: Timestamp,
+    ) -> Result<Option<SignedDuration>, Error>;
+
+    /// Lists the executions that wait at a gate or have passed it and not ended, in the
+    /// order of their ids.
+    async fn gate_list(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<AtGate>, Error>;
+
+    /// Counts executions that wait in the queue, up to a bound: those held at gates whose
+    /// rules begin so, or all of the tenant, those included that wait for a worker.
+    async fn queue_length(
+        &self,
+        scope: &Scope,
+        prefix: Option<&str>,
+        most: u32,
+    ) -> Result<u32, Error>;
+
+    /// Says what a pending execution waits for; nothing for any other.
+    async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error>;
 
     /// Tells other processes on the same database that something became due.
     async fn wake_send(&self) -> Result<(), Error>;

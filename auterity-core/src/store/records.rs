@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::flow::Gate;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -15,7 +16,8 @@ use crate::{ExecutionId, InboxId, TenantId, WorkerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It is in the queue: any worker may take it now.
+    /// It is in the queue: any worker may take it when its turn comes and the limits
+    /// that it was started under let it.
     Pending,
     /// A worker has it.
     Running,
@@ -186,6 +188,15 @@ pub struct Claim {
     pub execution: ExecutionId,
 }
 
+/// What a worker's beat gave.
+#[derive(Debug, Clone, Default)]
+pub struct Beat {
+    /// What the worker has now.
+    pub claims: Vec<Claim>,
+    /// When something may pass a gate without being told, if anything waits for that.
+    pub look_at: Option<Timestamp>,
+}
+
 /// Who waits for an execution's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parent {
@@ -212,6 +223,8 @@ pub struct Start {
     pub attributes: BTreeMap<String, String>,
     /// Higher comes first.
     pub priority: i32,
+    /// What it has to pass before it begins; only a start that queues has any.
+    pub gates: Vec<Gate>,
     /// When it was started.
     pub at: Timestamp,
 }
@@ -327,12 +340,27 @@ pub struct InboxMessage {
     pub at: Timestamp,
 }
 
+/// What a message of control does at once to where its receiver stands in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Nothing.
+    Tell,
+    /// Marks it as suspended: it waits at no gate.
+    Suspend,
+    /// Takes the mark away.
+    Resume,
+    /// Takes the mark away; what is held at gates is claimed without passing them.
+    End,
+}
+
 /// What becomes of an execution after an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
     /// It becomes, or stays, the appending worker's.
     Owned,
-    /// It waits in the queue for any worker, from now on (a start without a worker).
+    /// It waits in the queue for any worker, from now on (a start without a worker), or
+    /// behind the gates of its start. A start may queue without any event: then it
+    /// begins when it is claimed.
     Queued,
     /// It waits without a worker until a time or a message comes. If an unconsumed
     /// message is there already, it is due at once.
@@ -411,6 +439,8 @@ pub struct Amend {
     pub program: ProgramHash,
     /// The raw input from now on, if it changes.
     pub input: Option<Arc<str>>,
+    /// What an execution that had ended has to pass before it goes on.
+    pub gates: Vec<Gate>,
     /// When it is due.
     pub at: Timestamp,
 }
@@ -454,6 +484,12 @@ pub struct Loaded {
     pub parent: Option<Parent>,
     /// When it was started.
     pub started_at: Timestamp,
+    /// Higher comes first.
+    pub priority: i32,
+    /// Whether its end makes room at a gate.
+    pub gated: bool,
+    /// The raw input as JSON text, while it has no event.
+    pub input: Option<Arc<str>>,
     /// The newest snapshot whose checksum is right.
     pub snapshot: Option<Snapshot>,
     /// The events after the snapshot, or all.
@@ -489,6 +525,8 @@ pub struct ExecutionRow {
     pub parent: Option<ExecutionId>,
     /// Searchable names and values.
     pub attributes: BTreeMap<String, String>,
+    /// Higher comes first when executions of its tenant have to queue.
+    pub priority: i32,
 }
 
 /// Selects executions.

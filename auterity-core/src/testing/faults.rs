@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
-    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
-    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
+    Page, Queued, Store, Subscription,
 };
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -97,12 +98,12 @@ passed_on! {
     fn worker_register(
         name: &str, id: WorkerId, now: Timestamp, lease: SignedDuration
     ) -> Fence;
-    fn worker_beat(fence: &Fence, request: ClaimRequest) -> Vec<Claim>;
+    fn worker_beat(fence: &Fence, request: ClaimRequest) -> Beat;
     fn worker_claims(fence: &Fence) -> Vec<Claim>;
     fn worker_release(fence: &Fence) -> ();
     fn execution_load(ids: &[ExecutionId]) -> Vec<Loaded>;
     fn inbox_put(messages: &[InboxMessage]) -> ();
-    fn control_put(message: &InboxMessage, suspended: Option<bool>) -> bool;
+    fn control_put(message: &InboxMessage, control: Control) -> bool;
     fn execution_amend(amend: &Amend) -> Amended;
     fn execution_label(label: &ExecutionLabel) -> ();
     fn inbox_fetch(ids: &[ExecutionId]) -> Vec<InboxMessage>;
@@ -113,6 +114,14 @@ passed_on! {
         scope: &Scope, workflows: &[WorkflowRef], each_max: u32
     ) -> Vec<ExecutionRow>;
     fn journal_list(scope: &Scope, id: ExecutionId, after: u64, limit: u32) -> Vec<EventRow>;
+    fn flow_put(scope: &Scope, put: FlowPut) -> Option<u64>;
+    fn flow_fetch(scope: &Scope, workflow: Option<(&str, &str)>) -> Option<FlowRow>;
+    fn gate_ask(
+        scope: &Scope, gate: (&str, &str), pace: Pace, now: Timestamp
+    ) -> Option<SignedDuration>;
+    fn gate_list(scope: &Scope, gate: (&str, &str), limit: u32) -> Vec<AtGate>;
+    fn queue_length(scope: &Scope, prefix: Option<&str>, most: u32) -> u32;
+    fn queue_place(scope: &Scope, id: ExecutionId) -> Option<Queued>;
     fn wake_send() -> ();
     fn wake_wait() -> ();
     fn ping() -> ();

@@ -8,6 +8,7 @@ mod executions;
 mod health;
 mod openapi;
 mod parameters;
+mod settings;
 mod stream;
 mod workflows;
 
@@ -43,6 +44,7 @@ enum Tag {
 type Resources = (
     auth::Api,
     workflows::Api,
+    settings::Api,
     executions::Api,
     events::Api,
     stream::Api,
@@ -52,6 +54,7 @@ fn resources() -> OpenApiService<Resources, ()> {
     let all = (
         auth::Api,
         workflows::Api,
+        settings::Api,
         executions::API,
         events::Api,
         stream::Api,

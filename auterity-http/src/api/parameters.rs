@@ -18,6 +18,16 @@ pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, 
     text.map(|text| text.parse().map_err(wrong)).transpose()
 }
 
+/// Reads a workflow's namespace and name.
+pub(super) fn workflow(place: &str, text: &str) -> Result<(String, String), Problem> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err(Problem::parameter(place, "must be namespace/name")),
+    }
+}
+
 /// Reads a duration that is not longer than the most allowed, where one is given.
 pub(super) fn duration(
     name: &str,

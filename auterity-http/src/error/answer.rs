@@ -51,8 +51,7 @@ impl Problem {
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
             .body(bytes);
-        if let Some(wait) = self.inner.retry_after {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() != 0);
+        if let Some(seconds) = self.retry_after_s() {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -22,6 +22,7 @@ pub(crate) enum Code {
     RefreshRaced,
     VersionExists,
     AlreadyEnded,
+    PreconditionFailed,
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
@@ -29,6 +30,7 @@ pub(crate) enum Code {
     InputInvalid,
     KeyReused,
     LimitExceeded,
+    Throttled,
     TooManyAttempts,
     Internal,
     Overloaded,
@@ -59,6 +61,7 @@ impl Code {
             Self::RefreshRaced => (409, "refresh_raced", "Session refreshed elsewhere"),
             Self::VersionExists => (409, "version_exists", "Version exists"),
             Self::AlreadyEnded => (409, "already_ended", "Already ended"),
+            Self::PreconditionFailed => (412, "precondition_failed", "Changed meanwhile"),
             Self::PayloadTooLarge => (413, "payload_too_large", "Body too large"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type", "Unsupported media type"),
             Self::ValidationFailed => (422, "validation_failed", "Invalid input"),
@@ -66,6 +69,7 @@ impl Code {
             Self::InputInvalid => (422, "input_invalid", "Input does not fit the workflow"),
             Self::KeyReused => (422, "idempotency_key_reused", "Idempotency key used before"),
             Self::LimitExceeded => (422, "limit_exceeded", "Limit exceeded"),
+            Self::Throttled => (429, "throttled", "Too many at a time"),
             Self::TooManyAttempts => (429, "too_many_attempts", "Too many attempts"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Overloaded => (503, "overloaded", "Overloaded"),
@@ -92,6 +96,8 @@ impl Code {
             Kind::Invalid if error.violations().is_empty() => Self::ValidationFailed,
             Kind::Invalid => Self::InputInvalid,
             Kind::Limit => Self::LimitExceeded,
+            Kind::Throttled => Self::Throttled,
+            Kind::Overloaded => Self::Overloaded,
             Kind::Fenced | Kind::Unavailable | Kind::Stopping => Self::Unavailable,
             _ => Self::Internal,
         }
@@ -144,7 +150,7 @@ mod tests {
 
     use super::Code;
 
-    const ALL: [Code; 31] = [
+    const ALL: [Code; 33] = [
         Code::BadRequest,
         Code::InvalidHost,
         Code::InvalidParameter,
@@ -164,6 +170,7 @@ mod tests {
         Code::RefreshRaced,
         Code::VersionExists,
         Code::AlreadyEnded,
+        Code::PreconditionFailed,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
         Code::ValidationFailed,
@@ -171,6 +178,7 @@ mod tests {
         Code::InputInvalid,
         Code::KeyReused,
         Code::LimitExceeded,
+        Code::Throttled,
         Code::TooManyAttempts,
         Code::Internal,
         Code::Overloaded,

@@ -126,6 +126,16 @@ impl Problem {
         self.inner.code
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.inner.detail
+    }
+
+    /// Gives the whole seconds after which to try again, where they are known.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        let wait = self.inner.retry_after?;
+        Some(wait.as_secs() + u64::from(wait.subsec_nanos() != 0))
+    }
+
     /// Takes over whatever the framework says went wrong.
     pub(crate) fn from_framework(error: poem::Error) -> Self {
         let error = match error.downcast::<Self>() {
@@ -184,10 +194,11 @@ impl From<auterity_core::Error> for Problem {
             .iter()
             .map(|found| Pointed::new(format!("/input{}", found.pointer), found.message.clone()))
             .collect();
-        let problem = match code {
+        let mut problem = match code {
             Code::NotFound => Self::not_found(),
             _ => Self::new(code, error.message()).with_errors(errors),
         };
+        problem.inner.retry_after = error.retry_after();
         problem.with_source(error)
     }
 }

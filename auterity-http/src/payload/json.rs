@@ -8,7 +8,9 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOpti
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::reading::{JSON, is_json, media_type, parse, read_json, request_meta, wrong_media_type};
+use super::reading::{
+    JSON, is_json, media_type, parse, read_json, read_within, request_meta, wrong_media_type,
+};
 use crate::error::Problem;
 
 /// A JSON body of a call.
@@ -39,6 +41,38 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonBody<T> {
             return Err(wrong_media_type(given.as_deref(), JSON).into());
         }
         Ok(Self(parse(&read_json(request, body).await?)?))
+    }
+}
+
+/// A JSON body with many items, for which a larger limit holds.
+#[derive(Debug)]
+pub(crate) struct BatchBody<T>(pub(crate) T);
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for BatchBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(request_meta(&[(JSON, T::schema_ref())], true))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<Self::ParamType>,
+    ) -> poem::Result<Self> {
+        let given = media_type(request.headers());
+        if !given.as_deref().is_some_and(is_json) {
+            return Err(wrong_media_type(given.as_deref(), JSON).into());
+        }
+        let most = crate::edge::context(request)?.options().batch_bytes_max;
+        Ok(Self(parse(&read_within(request, body, most).await?)?))
     }
 }
 

@@ -8,5 +8,6 @@ mod reading;
 
 pub(crate) use cloud_event::CloudEventBody;
 pub(crate) use definition::{DefinitionBody, YamlText};
-pub(crate) use json::{Json, JsonBody, OptionalJsonBody};
+pub(crate) use json::{BatchBody, Json, JsonBody, OptionalJsonBody};
 pub(crate) use outgoing::{Hash, Raw, RawAs, Time};
+pub(crate) use reading::fit;

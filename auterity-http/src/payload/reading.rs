@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use poem::http::{HeaderMap, header};
 use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Code, Pointed, Problem};
@@ -129,11 +130,26 @@ pub(super) fn is_json(media_type: &str) -> bool {
 }
 
 pub(super) async fn read_json(request: &Request, body: &mut RequestBody) -> Result<Bytes, Problem> {
-    let context = crate::edge::context(request)?;
-    let options = context.options();
+    let most = crate::edge::context(request)?.options().body_bytes_max;
+    read_within(request, body, most).await
+}
+
+pub(super) async fn read_within(
+    request: &Request,
+    body: &mut RequestBody,
+    most: usize,
+) -> Result<Bytes, Problem> {
+    let within = crate::edge::context(request)?.options().body_timeout();
     check_encoding(request.headers())?;
-    check_length(request.headers(), options.body_bytes_max)?;
-    read(body, options.body_bytes_max, options.body_timeout()).await
+    check_length(request.headers(), most)?;
+    read(body, most, within).await
+}
+
+/// Turns a document of the API into one of a crate below, or back: both have the same
+/// form. Says where a value does not do.
+pub(crate) fn fit<T: DeserializeOwned>(document: &impl Serialize) -> Result<T, Problem> {
+    let bytes = serde_json::to_vec(document).map_err(Problem::internal)?;
+    parse(&bytes)
 }
 
 pub(super) fn request_meta(

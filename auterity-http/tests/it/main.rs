@@ -10,6 +10,7 @@ mod edge;
 mod events;
 mod executions;
 mod fixture;
+mod flow;
 mod openapi;
 mod repair;
 mod serve;

@@ -42,6 +42,7 @@ fn routes_are_known() {
         open  POST   /auth/sign-up
         token POST   /events
         token GET    /executions
+        token POST   /executions/batch
         token GET    /executions/{id}
         token POST   /executions/{id}/cancel
         token GET    /executions/{id}/events
@@ -59,6 +60,8 @@ fn routes_are_known() {
         token DELETE /workflows/{namespace}/{name}
         token GET    /workflows/{namespace}/{name}
         token POST   /workflows/{namespace}/{name}/executions
+        token GET    /workflows/{namespace}/{name}/settings
+        token PUT    /workflows/{namespace}/{name}/settings
         token GET    /workflows/{namespace}/{name}/versions
         token GET    /workflows/{namespace}/{name}/versions/{version}
     "]]

@@ -65,6 +65,7 @@ impl Handle {
         };
         let now = self.core.now();
         let given = input.filter(|_| place == Place::Start);
+        let gates = self.gates(scope, &row, (&target, given.as_ref())).await?;
         let start = Start {
             workflow: target.workflow().clone(),
             program: target.hash(),
@@ -75,7 +76,8 @@ impl Handle {
             parent: None,
             idempotency_key: fork.idempotency_key,
             attributes: row.attributes,
-            priority: 0,
+            priority: row.priority,
+            gates,
             at: now,
         };
         let progress = Progress::new(Identity {
@@ -84,6 +86,7 @@ impl Handle {
             program: target,
             parent: None,
             started_at: now,
+            priority: row.priority,
             given: Some(Arc::new(Given {
                 input: Arc::clone(&start.input),
                 attributes: start.attributes.clone(),

@@ -79,6 +79,10 @@ impl History {
                 break;
             }
         }
+        if events.is_empty() {
+            let message = "the execution has not begun; cancel it and start another one";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
         let parts = Self::parts(core, (scope, row), events).await?;
         Ok(Self { parts, last })
     }

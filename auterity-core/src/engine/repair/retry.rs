@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::history::{History, Place, Plan};
 use crate::definition::Program;
+use crate::engine::admission::{Asked, Purpose};
 use crate::engine::control::Command;
 use crate::engine::handle::Handle;
 use crate::engine::progress::{Identity, Progress, to_json};
 use crate::interpreter::{End, Event, Order, ParentClose, Problem, Rebuilt, Repeated, fits};
-use crate::store::{Amend, Amended, ExecutionRow, InboxMessage, MessageKind, Status};
+use crate::store::{Amend, Amended, ExecutionRow, Gate, InboxMessage, MessageKind, Status};
 use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
 
 /// From where an execution goes on, and with what.
@@ -101,12 +102,7 @@ impl Handle {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         if let (Place::Start, None) = (place, &wanted) {
-            let text = row.input.as_deref().unwrap_or("null");
-            let input = serde_json::from_str(text).map_err(|error| {
-                Error::new(ErrorKind::Corrupt, "the execution's input cannot be read")
-                    .with_source(error)
-            })?;
-            return Ok(Some(Arc::new(input)));
+            return Ok(Some(own_input(row)?));
         }
         Ok(wanted.map(Arc::new))
     }
@@ -147,6 +143,27 @@ impl Handle {
         })
     }
 
+    /// Asks what an execution has to pass that goes on or begins anew with this input,
+    /// or its own.
+    pub(super) async fn gates(
+        &self,
+        scope: &Scope,
+        row: &ExecutionRow,
+        (target, given): (&Program, Option<&Arc<Value>>),
+    ) -> Result<Vec<Gate>, Error> {
+        let input = match given {
+            Some(input) => Arc::clone(input),
+            None => own_input(row)?,
+        };
+        let asked = Asked {
+            purpose: Purpose::Repair,
+            workflow: target.workflow(),
+            input: &input,
+            now: self.core.now(),
+        };
+        Ok(self.core.ports.admission.admit(scope, &asked).await?.gates)
+    }
+
     /// Makes the change that a plan asks for.
     async fn amend(
         &self,
@@ -168,9 +185,10 @@ impl Handle {
             program: target.hash(),
             state: plan.state,
         };
-        let mut events = Vec::new();
+        let (mut events, mut gates) = (Vec::new(), Vec::new());
         if row.status.is_ended() {
             events.push(Event::Ended { end: end_of(row) });
+            gates = self.gates(scope, row, (&target, given.as_ref())).await?;
         }
         events.push(Event::Retried {
             order,
@@ -184,6 +202,7 @@ impl Handle {
             program: target,
             parent: None,
             started_at: row.started_at,
+            priority: row.priority,
             given: None,
         });
         progress.sequence = history.last;
@@ -199,6 +218,7 @@ impl Handle {
             workflow,
             program: progress.identity.program.hash(),
             input: given.map(|input| to_json(&input)).transpose()?,
+            gates,
             at: self.core.now(),
         })
     }
@@ -254,6 +274,14 @@ impl Handle {
             at: self.core.now(),
         }))
     }
+}
+
+/// Reads what an execution was started with.
+fn own_input(row: &ExecutionRow) -> Result<Arc<Value>, Error> {
+    let text = row.input.as_deref().unwrap_or("null");
+    serde_json::from_str(text).map(Arc::new).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the execution's input cannot be read").with_source(error)
+    })
 }
 
 /// Finds where to go on.

@@ -1,5 +1,6 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
+mod flow;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,10 @@ use self::state::{Definition, State};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::precedence::precedence;
 use crate::store::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
-    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
-    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription, check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
+    Page, Queued, Store, Subscription, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -182,7 +184,7 @@ impl Store for MemoryStore {
         Ok(self.state().register(name, id, now, lease))
     }
 
-    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         self.state().beat(fence, request)
     }
 
@@ -216,12 +218,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn control_put(
-        &self,
-        message: &InboxMessage,
-        suspended: Option<bool>,
-    ) -> Result<bool, Error> {
-        Ok(self.state().control(message, suspended))
+    async fn control_put(&self, message: &InboxMessage, control: Control) -> Result<bool, Error> {
+        Ok(self.state().control(message, control))
     }
 
     async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error> {
@@ -332,6 +330,58 @@ impl Store for MemoryStore {
         };
         let rows = execution.journal.iter().filter(|row| after < row.sequence);
         Ok(rows.take(limit as usize).cloned().collect())
+    }
+
+    async fn flow_put(&self, scope: &Scope, put: FlowPut) -> Result<Option<u64>, Error> {
+        let weight = put.workflow.is_none().then_some(put.weight);
+        let mut state = self.state();
+        let revision = state.flow.put(scope.tenant(), put);
+        if let (Some(_), Some(weight)) = (revision, weight) {
+            state.weigh(scope.tenant(), weight);
+        }
+        Ok(revision)
+    }
+
+    async fn flow_fetch(
+        &self,
+        scope: &Scope,
+        workflow: Option<(&str, &str)>,
+    ) -> Result<Option<FlowRow>, Error> {
+        Ok(self.state().flow.fetch(scope.tenant(), workflow))
+    }
+
+    async fn gate_ask(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        pace: Pace,
+        now: Timestamp,
+    ) -> Result<Option<SignedDuration>, Error> {
+        Ok(self.state().flow.ask(scope.tenant(), gate, pace, now))
+    }
+
+    async fn gate_list(
+        &self,
+        scope: &Scope,
+        (rule, value): (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<AtGate>, Error> {
+        let name = (scope.tenant(), rule.to_owned(), value.to_owned());
+        Ok(self.state().flow.list(&name, limit))
+    }
+
+    async fn queue_length(
+        &self,
+        scope: &Scope,
+        prefix: Option<&str>,
+        most: u32,
+    ) -> Result<u32, Error> {
+        let length = self.state().queue_length(scope.tenant(), prefix);
+        Ok(u32::try_from(length).unwrap_or(most).min(most))
+    }
+
+    async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
+        Ok(self.state().queued(scope.tenant(), id))
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::flow::Flow;
+use crate::store::fair::FairQueue;
 use crate::store::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionRow, Ended, Entry, EventRow, ExecutionRow,
-    Fence, InboxMessage, Loaded, Next, Outcome, Snapshot, Start, Status, Subscription, check,
+    AHEAD_MAX, Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionRow, Ended, Entry,
+    EventRow, ExecutionRow, Fence, InboxMessage, Loaded, Next, Outcome, Queued, Snapshot, Start,
+    Status, Subscription, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -28,9 +31,10 @@ pub(super) struct State {
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
-    ready: BTreeSet<(Reverse<i32>, Timestamp, ExecutionId)>,
+    ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,
     timers: BTreeSet<(Timestamp, ExecutionId)>,
     owned: BTreeMap<WorkerId, BTreeSet<ExecutionId>>,
+    pub(super) flow: Flow,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,10 @@ pub(super) struct Execution {
 #[derive(Debug, Clone)]
 enum Place {
     Ready {
+        due: Timestamp,
+    },
+    /// Before its gates.
+    Held {
         due: Timestamp,
     },
     Owned {
@@ -99,11 +107,7 @@ impl State {
         }
     }
 
-    pub(super) fn beat(
-        &mut self,
-        fence: &Fence,
-        request: ClaimRequest,
-    ) -> Result<Vec<Claim>, Error> {
+    pub(super) fn beat(&mut self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         let ClaimRequest { now, lease, limit } = request;
         self.check_fence(fence)?;
         if let Some(worker) = self.workers.get_mut(&fence.name) {
@@ -121,8 +125,16 @@ impl State {
         for id in dead {
             self.free(id);
         }
+        let (through, look_at) = self.flow.look(now);
+        for id in through {
+            if let Some(Place::Held { due }) = self.executions.get(&id).map(|one| &one.place) {
+                let due = *due;
+                self.place(id, Place::Ready { due });
+            }
+        }
         self.fire(now);
-        Ok(self.claim(fence.worker, limit))
+        let claims = self.claim(fence.worker, limit);
+        Ok(Beat { claims, look_at })
     }
 
     pub(super) fn claims(&self, worker: WorkerId) -> Vec<Claim> {
@@ -190,6 +202,12 @@ impl State {
             program: execution.start.program,
             parent: execution.start.parent,
             started_at: execution.start.at,
+            priority: execution.start.priority,
+            gated: !execution.start.gates.is_empty(),
+            input: execution
+                .journal
+                .is_empty()
+                .then(|| Arc::clone(&execution.start.input)),
             tail: tail.filter(|row| after < row.sequence).cloned().collect(),
             snapshot,
             inbox: execution.waiting(),
@@ -221,15 +239,32 @@ impl State {
     }
 
     /// Puts a message of control; tells whether its receiver is there.
-    pub(super) fn control(&mut self, message: &InboxMessage, suspended: Option<bool>) -> bool {
-        let found = self.executions.get_mut(&message.execution);
+    pub(super) fn control(&mut self, message: &InboxMessage, control: Control) -> bool {
+        let id = message.execution;
+        let found = self.executions.get_mut(&id);
         let Some(execution) =
             found.filter(|one| one.tenant == message.tenant && one.ended.is_none())
         else {
             return false;
         };
-        if let Some(suspended) = suspended {
-            execution.suspended = suspended;
+        let held = match execution.place {
+            Place::Held { due } => Some(due),
+            _ => None,
+        };
+        let before = execution.suspended;
+        match control {
+            Control::Tell => {}
+            Control::Suspend => execution.suspended = true,
+            Control::Resume | Control::End => execution.suspended = false,
+        }
+        match (control, held) {
+            (Control::Suspend, Some(_)) => self.flow.withdraw(id),
+            (Control::Resume, Some(_)) if before => self.flow.return_to_gate(id),
+            (Control::End, Some(due)) => {
+                self.flow.withdraw(id);
+                self.place(id, Place::Ready { due });
+            }
+            _ => {}
         }
         self.deliver(message);
         true
@@ -255,8 +290,10 @@ impl State {
         execution.subscriptions = subscribe
             .map(|one| ((one.effect, one.filter), one))
             .collect();
-        execution.ended = None;
-        execution.suspended = false;
+        let suspended = std::mem::take(&mut execution.suspended);
+        if execution.ended.take().is_some() {
+            execution.start.gates.clone_from(&amend.gates);
+        }
         execution.start.workflow = amend.workflow.clone();
         execution.start.program = amend.program;
         if let Some(input) = &amend.input {
@@ -267,7 +304,12 @@ impl State {
         } else {
             self.subscribers.insert((amend.tenant, id));
         }
-        self.place(id, Place::Ready { due: amend.at });
+        match (&execution.place, execution.start.gates.is_empty()) {
+            (Place::Held { .. }, _) if suspended => self.flow.return_to_gate(id),
+            (Place::Held { .. }, _) => {}
+            (Place::Gone, false) => self.place(id, Place::Held { due: amend.at }),
+            _ => self.place(id, Place::Ready { due: amend.at }),
+        }
         for message in &amend.messages {
             self.deliver(message);
         }
@@ -362,7 +404,7 @@ impl State {
         };
         let owner = match execution.place {
             Place::Owned { worker, .. } => Some(worker),
-            Place::Ready { .. } | Place::Parked { .. } => None,
+            Place::Ready { .. } | Place::Held { .. } | Place::Parked { .. } => None,
             Place::Gone => return false,
         };
         let last = execution.journal.last().map_or(0, |row| row.sequence);
@@ -374,24 +416,30 @@ impl State {
         let Some(execution) = self.executions.get_mut(&id) else {
             return;
         };
-        let priority = Reverse(execution.start.priority);
+        let (tenant, priority) = (execution.tenant, Reverse(execution.start.priority));
         match &execution.place {
-            Place::Ready { due } => drop(self.ready.remove(&(priority, *due, id))),
+            Place::Ready { due } => self.ready.remove(tenant, &(priority, *due, id)),
             Place::Parked { due: Some(due), .. } => drop(self.timers.remove(&(*due, id))),
             Place::Owned { worker, .. } => {
                 if let Some(owned) = self.owned.get_mut(worker) {
                     owned.remove(&id);
                 }
             }
-            Place::Parked { due: None, .. } | Place::Gone => {}
+            Place::Held { .. } | Place::Parked { due: None, .. } | Place::Gone => {}
         }
         match &place {
-            Place::Ready { due } => drop(self.ready.insert((priority, *due, id))),
+            Place::Held { due } => {
+                let start = &execution.start;
+                self.flow
+                    .join((tenant, id), &start.gates, start.priority, *due);
+            }
+            Place::Gone => self.flow.leave(id),
+            Place::Ready { due } => self.ready.push(tenant, (priority, *due, id)),
             Place::Parked { due: Some(due), .. } => drop(self.timers.insert((*due, id))),
             Place::Owned { worker, .. } => {
                 self.owned.entry(*worker).or_default().insert(id);
             }
-            Place::Parked { due: None, .. } | Place::Gone => {}
+            Place::Parked { due: None, .. } => {}
         }
         execution.place = place;
     }
@@ -416,16 +464,50 @@ impl State {
         }
     }
 
+    /// Sets the weight of a tenant from now on.
+    pub(super) fn weigh(&mut self, tenant: TenantId, weight: u32) {
+        self.ready.weigh(tenant, weight);
+    }
+
+    /// Says what a pending execution waits for.
+    pub(super) fn queued(&self, tenant: TenantId, id: ExecutionId) -> Option<Queued> {
+        let execution = self
+            .executions
+            .get(&id)
+            .filter(|one| one.tenant == tenant)?;
+        let Place::Ready { due } = execution.place else {
+            let held = matches!(execution.place, Place::Held { .. }) && !execution.suspended;
+            return self.flow.place(id).filter(|_| held);
+        };
+        let key = (Reverse(execution.start.priority), due, id);
+        let ahead = self.ready.ahead(tenant, &key);
+        Some(Queued {
+            rule: None,
+            value: String::new(),
+            ahead: u32::try_from(ahead).unwrap_or(AHEAD_MAX).min(AHEAD_MAX),
+            concurrency: None,
+            in_use: 0,
+            not_before: None,
+        })
+    }
+
+    /// Counts what waits in the queue.
+    pub(super) fn queue_length(&self, tenant: TenantId, prefix: Option<&str>) -> usize {
+        match prefix {
+            Some(prefix) => self.flow.length(tenant, prefix),
+            None => self.flow.length(tenant, "") + self.ready.length(tenant),
+        }
+    }
+
     fn claim(&mut self, worker: WorkerId, limit: u32) -> Vec<Claim> {
         let mut claims = Vec::new();
-        while claims.len() < limit as usize
-            && let Some((_, due, id)) = self.ready.first().copied()
-            && let Some(execution) = self.executions.get(&id)
-        {
-            claims.push(Claim {
-                tenant: execution.tenant,
-                execution: id,
-            });
+        for (_, due, id) in self.ready.claim(limit as usize) {
+            if let Some(execution) = self.executions.get(&id) {
+                claims.push(Claim {
+                    tenant: execution.tenant,
+                    execution: id,
+                });
+            }
             self.place(id, Place::Owned { worker, due });
         }
         claims
@@ -452,6 +534,7 @@ impl Execution {
             error: ended.filter(|_| whole).and_then(|end| end.error.clone()),
             parent: self.start.parent.map(|parent| parent.execution),
             attributes: self.start.attributes.clone(),
+            priority: self.start.priority,
         }
     }
 
@@ -461,7 +544,7 @@ impl Execution {
             (None, _) if self.suspended => Status::Suspended,
             (None, Place::Owned { .. }) => Status::Running,
             (None, Place::Parked { .. }) => Status::Waiting,
-            (None, Place::Ready { .. } | Place::Gone) => Status::Pending,
+            (None, Place::Ready { .. } | Place::Held { .. } | Place::Gone) => Status::Pending,
         }
     }
 
@@ -473,11 +556,14 @@ impl Execution {
 
     fn next_place(&self, worker: Option<WorkerId>, entry: &Entry) -> Place {
         let before = match &self.place {
-            Place::Ready { due } | Place::Owned { due, .. } => Some(*due),
+            Place::Ready { due } | Place::Held { due } | Place::Owned { due, .. } => Some(*due),
             Place::Parked { due, .. } => *due,
             Place::Gone => None,
         };
         let due = before.unwrap_or(self.start.at);
+        if entry.start.is_some() && !self.start.gates.is_empty() {
+            return Place::Held { due };
+        }
         match (&entry.next, worker) {
             (Next::Owned, Some(worker)) => Place::Owned { worker, due },
             (Next::Owned, None) | (Next::Queued, _) => Place::Ready { due },

@@ -8,7 +8,7 @@ use sea_orm::{QueryResult, Value};
 use super::SeaStore;
 use super::rows::{
     effect, event, execution, execution_row, get, hash, message, micros, number, snapshot,
-    subscription, tenant, time, workflow,
+    subscription, tenant, text_or_none, time, workflow,
 };
 use crate::definition::WorkflowRef;
 use crate::store::{
@@ -22,11 +22,11 @@ const IDS_MAX: usize = 500;
 
 /// Columns without payloads. Where an active execution stands is in its queue row.
 const LIGHT: &str = "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
-    e.started_at, e.ended_at, e.parent, e.attributes,
+    e.started_at, e.ended_at, e.parent, e.attributes, e.priority,
     CASE WHEN (SELECT 1 FROM suspension s
                WHERE s.tenant = q.tenant AND s.execution = q.execution) = 1 THEN 'suspended'
-         WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready THEN 'pending' ELSE 'waiting' END
-        AS state,
+         WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready OR q.held THEN 'pending'
+         ELSE 'waiting' END AS state,
     CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
 
 /// The condition that nobody stopped an execution for a while. Not an `EXISTS`, for
@@ -178,7 +178,9 @@ impl SeaStore {
     pub(super) async fn load_executions(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
         let heads = format!(
             "SELECT e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.parent,
-                e.parent_effect, e.started_at
+                e.parent_effect, e.started_at, e.priority, q.gates IS NOT NULL AS gated,
+                CASE WHEN NOT EXISTS (SELECT 1 FROM journal j WHERE j.execution = e.id)
+                    THEN e.input END AS input
              FROM execution e {QUEUED} WHERE e.id IN (#)"
         );
         let mut found: HashMap<ExecutionId, Loaded> = HashMap::new();
@@ -272,6 +274,9 @@ fn head(row: &QueryResult) -> Result<Loaded, Error> {
             None => None,
         },
         started_at: time(row, "started_at")?,
+        priority: get(row, "priority")?,
+        gated: get(row, "gated")?,
+        input: text_or_none(row, "input")?,
         snapshot: None,
         tail: Vec::new(),
         inbox: Vec::new(),
@@ -324,8 +329,8 @@ impl Filter {
             Some(active) => {
                 filter.text.push_str(match active {
                     Status::Running => " AND q.owner IS NOT NULL",
-                    Status::Pending => " AND q.ready",
-                    _ => " AND NOT q.ready AND q.owner IS NULL",
+                    Status::Pending => " AND (q.ready OR q.held)",
+                    _ => " AND NOT q.ready AND NOT q.held AND q.owner IS NULL",
                 });
                 filter.text.push_str(GOING_ON);
             }

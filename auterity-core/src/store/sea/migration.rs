@@ -1,10 +1,16 @@
 //! The schema's versions, as SQL texts that are executed once and in order.
 
 /// The texts for PostgreSQL; the place in the list, from 1, is the version.
-pub(super) const POSTGRES: &[&str] = &[include_str!("migration/postgres_0001.sql")];
+pub(super) const POSTGRES: &[&str] = &[concat!(
+    include_str!("migration/postgres_0001.sql"),
+    include_str!("migration/postgres_0001_flow.sql"),
+)];
 
 /// The texts for SQLite.
-pub(super) const SQLITE: &[&str] = &[include_str!("migration/sqlite_0001.sql")];
+pub(super) const SQLITE: &[&str] = &[concat!(
+    include_str!("migration/sqlite_0001.sql"),
+    include_str!("migration/sqlite_0001_flow.sql"),
+)];
 
 /// Where the versions that were executed are noted.
 pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY)";

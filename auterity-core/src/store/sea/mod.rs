@@ -6,6 +6,7 @@
 mod batch;
 mod definitions;
 mod executions;
+mod flow;
 mod migration;
 #[cfg(test)]
 mod plans;
@@ -28,9 +29,10 @@ use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 pub use self::status::SchemaStatus;
 use super::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
-    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
-    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription, check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
+    Page, Queued, Store, Subscription, check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -243,7 +245,7 @@ impl Store for SeaStore {
         }
     }
 
-    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         match &*self.hot {
             Hot::Sqlite(hot) => hot.beat(fence, request).await,
             Hot::Postgres(hot) => hot.beat(fence, request).await,
@@ -280,14 +282,10 @@ impl Store for SeaStore {
         }
     }
 
-    async fn control_put(
-        &self,
-        message: &InboxMessage,
-        suspended: Option<bool>,
-    ) -> Result<bool, Error> {
+    async fn control_put(&self, message: &InboxMessage, control: Control) -> Result<bool, Error> {
         match &*self.hot {
-            Hot::Sqlite(hot) => hot.control_put(message, suspended).await,
-            Hot::Postgres(hot) => hot.control_put(message, suspended).await,
+            Hot::Sqlite(hot) => hot.control_put(message, control).await,
+            Hot::Postgres(hot) => hot.control_put(message, control).await,
         }
     }
 
@@ -351,6 +349,57 @@ impl Store for SeaStore {
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
         self.list_journal(scope, id, after, limit).await
+    }
+
+    async fn flow_put(&self, scope: &Scope, put: FlowPut) -> Result<Option<u64>, Error> {
+        let revision = match &*self.hot {
+            Hot::Sqlite(hot) => hot.flow_put(scope.tenant(), put).await?,
+            Hot::Postgres(hot) => hot.flow_put(scope.tenant(), &put).await?,
+        };
+        Ok(revision.and_then(|revision| u64::try_from(revision).ok()))
+    }
+
+    async fn flow_fetch(
+        &self,
+        scope: &Scope,
+        workflow: Option<(&str, &str)>,
+    ) -> Result<Option<FlowRow>, Error> {
+        self.fetch_flow(scope, workflow).await
+    }
+
+    async fn gate_ask(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        pace: Pace,
+        now: Timestamp,
+    ) -> Result<Option<SignedDuration>, Error> {
+        match &*self.hot {
+            Hot::Sqlite(hot) => hot.gate_ask(scope.tenant(), gate, pace, now).await,
+            Hot::Postgres(hot) => hot.gate_ask(scope.tenant(), gate, pace, now).await,
+        }
+    }
+
+    async fn gate_list(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<AtGate>, Error> {
+        self.list_gate(scope, gate, limit).await
+    }
+
+    async fn queue_length(
+        &self,
+        scope: &Scope,
+        prefix: Option<&str>,
+        most: u32,
+    ) -> Result<u32, Error> {
+        self.count_queue(scope, prefix, most).await
+    }
+
+    async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
+        self.find_place(scope, id).await
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

@@ -12,8 +12,9 @@ use super::{SeaOptions, SeaStore};
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    DefinitionRow, Entry, EventRow, ExecutionQuery, Fence, InboxMessage, MessageKind, Next,
-    Snapshot, Start, Status, Store as _, Subscription,
+    ClaimRequest, Control, DefinitionRow, Entry, EventRow, ExecutionQuery, Fence, FlowPut, Gate,
+    InboxMessage, MessageKind, Next, Outcome, Rule, Snapshot, Start, Status, Store as _,
+    Subscription,
 };
 use crate::{Actor, ExecutionId, InboxId, Scope, TenantId, WorkerId};
 
@@ -60,6 +61,7 @@ fn start(number: u128) -> Entry {
             idempotency_key: Some(format!("key-{number}")),
             attributes: [("number".to_owned(), number.to_string())].into(),
             priority: i32::try_from(number % 3).unwrap_or(0),
+            gates: Vec::new(),
             at: at(number),
         }),
         events: (1..=5).map(event).collect(),
@@ -113,7 +115,7 @@ async fn fill(store: &SeaStore) {
     for number in 0..1_000 {
         let mut order = message(3 * number);
         order.kind = MessageKind::Control;
-        let put = store.control_put(&order, Some(true)).await;
+        let put = store.control_put(&order, Control::Suspend).await;
         assert!(put.expect("it puts"));
         let text = number.to_string();
         let row = DefinitionRow {
@@ -132,6 +134,64 @@ async fn fill(store: &SeaStore) {
         let put = store.definition_put(&scope, row).await;
         put.expect("it puts");
     }
+}
+
+/// Puts executions before gates of many rules.
+async fn hold(store: &SeaStore) {
+    for number in 0..300 {
+        let prefix = format!("flow/{number}/");
+        let put = FlowPut {
+            workflow: Some(("test".to_owned(), format!("flow-{number}"))),
+            expected: None,
+            weight: 1,
+            body: "{}".into(),
+            // As many as it takes for an index to be worth it.
+            rules: (0..10)
+                .map(|place| Rule {
+                    name: match place {
+                        0 => format!("{prefix}concurrency"),
+                        _ => format!("{prefix}throttle/{place}"),
+                    },
+                    concurrency: Some(0),
+                    pace: None,
+                })
+                .collect(),
+            prefix,
+            at: at(0),
+        };
+        let scope = Scope::new(tenant(number), Actor::Host);
+        store.flow_put(&scope, put).await.expect("it puts");
+    }
+    let held = |number: u128| {
+        let mut entry = start(1_000_000 + number);
+        (entry.events, entry.messages, entry.subscribe) = Default::default();
+        (entry.snapshot, entry.next) = (None, Next::Queued);
+        if let Some(start) = &mut entry.start {
+            start.gates = vec![Gate {
+                rule: format!("flow/{}/concurrency", number % 300),
+                value: String::new(),
+                not_before: None,
+                since: None,
+            }];
+        }
+        entry
+    };
+    for some in 0..8 {
+        let entries: Vec<Entry> = (some * 500..(some + 1) * 500).map(held).collect();
+        let appended = store.journal_append(None, &entries).await;
+        let all = appended.expect("it appends");
+        assert!(all.iter().all(|one| *one == Outcome::Recorded), "{all:?}");
+    }
+    let id = WorkerId::from_uuid(Uuid::from_u128(2));
+    let lease = SignedDuration::from_hours(1);
+    let fence = store.worker_register("gates", id, at(0), lease).await;
+    let fence = fence.expect("it registers");
+    let request = ClaimRequest {
+        now: at(0),
+        lease,
+        limit: 0,
+    };
+    store.worker_beat(&fence, request).await.expect("it beats");
 }
 
 /// Executes every read that the engine does again and again.
@@ -196,6 +256,29 @@ async fn read(store: &SeaStore) {
     }
 }
 
+/// Executes every read of flow control.
+async fn read_flow(store: &SeaStore) {
+    let scope = Scope::new(tenant(7), Actor::Host);
+    let settings = store.flow_fetch(&scope, Some(("test", "flow-7"))).await;
+    assert!(settings.expect("it fetches").is_some());
+    let gate = ("flow/7/concurrency", "");
+    let there = store.gate_list(&scope, gate, 100).await.expect("it lists");
+    let place = store.queue_place(&scope, there[1].execution).await;
+    assert_eq!(Some(1), place.expect("it finds").map(|place| place.ahead));
+    let length = store.queue_length(&scope, Some("flow/7/"), 1_000).await;
+    assert_eq!(there.len(), length.expect("it counts") as usize);
+    let even = Scope::new(tenant(8), Actor::Host);
+    let place = store.queue_place(&even, execution(8)).await;
+    assert!(place.expect("it finds").is_some());
+    assert_eq!(
+        50,
+        store
+            .queue_length(&even, None, 50)
+            .await
+            .expect("it counts")
+    );
+}
+
 /// Explains every statement that was read through sea-orm.
 async fn explain(store: &SeaStore, how: &str) -> Vec<(String, String)> {
     let asked = std::mem::take(&mut *store.asked.lock().expect("nobody panicked"));
@@ -228,7 +311,9 @@ async fn sqlite_reads_no_whole_table() {
     let store = SeaStore::open(&url, SeaOptions::default()).await;
     let store = store.expect("it opens");
     fill(&store).await;
+    hold(&store).await;
     read(&store).await;
+    read_flow(&store).await;
     for (text, plan) in explain(&store, "EXPLAIN QUERY PLAN").await {
         let tables = [
             "execution",
@@ -238,8 +323,21 @@ async fn sqlite_reads_no_whole_table() {
             "inbox",
             "snapshot",
             "suspension",
+            "flow_setting",
+            "place",
         ];
-        let aliases = ["e", "q", "j", "s", "a0", "definition", "subscription"];
+        let aliases = [
+            "e",
+            "q",
+            "j",
+            "s",
+            "a0",
+            "definition",
+            "subscription",
+            "p",
+            "g",
+            "r",
+        ];
         for table in tables.iter().chain(&aliases) {
             let whole = plan.lines().any(|line| line == format!("SCAN {table}"));
             assert!(!whole, "{text}\n{plan}");
@@ -267,6 +365,7 @@ async fn postgres_reads_no_whole_table() {
     };
     let store = SeaStore::open(&url, options).await.expect("it opens");
     fill(&store).await;
+    hold(&store).await;
     let connect: PgConnectOptions = url.parse().expect("a URL");
     let beside = connect
         .options([("search_path", schema.as_str())])
@@ -274,6 +373,7 @@ async fn postgres_reads_no_whole_table() {
     let mut beside = beside.connect().await.expect("it connects");
     execute(&mut beside, "ANALYZE").await;
     read(&store).await;
+    read_flow(&store).await;
     for (text, plan) in explain(&store, "EXPLAIN").await {
         assert!(!plan.contains("Seq Scan"), "{text}\n{plan}");
     }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{QueryResult, TryGetable};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::types::Uuid;
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::interpreter::Event;
 use crate::store::{
-    DefinitionRow, EventRow, ExecutionRow, InboxMessage, MessageKind, Snapshot, Start, Status,
-    Subscription,
+    DefinitionRow, EventRow, ExecutionRow, Gate, InboxMessage, MessageKind, Snapshot, Start,
+    Status, Subscription,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -42,6 +43,20 @@ pub(super) fn attributes(start: &Start) -> Option<String> {
     }
     // A map of texts can always be written.
     serde_json::to_string(&start.attributes).ok()
+}
+
+/// Gives the gates as one JSON list, if there are any.
+pub(super) fn gates(gates: &[Gate]) -> Option<String> {
+    let row = |gate: &Gate| {
+        json!({
+            "rule": gate.rule,
+            "value": gate.value,
+            "not_before": gate.not_before.map(micros),
+            "since": gate.since.map(micros),
+        })
+    };
+    let rows: Vec<_> = gates.iter().map(row).collect();
+    (!rows.is_empty()).then(|| Value::from(rows).to_string())
 }
 
 fn corrupt(what: &str) -> Error {
@@ -197,5 +212,6 @@ pub(super) fn execution_row(row: &QueryResult, payloads: bool) -> Result<Executi
         },
         parent: parent.map(ExecutionId::from_uuid),
         attributes,
+        priority: get(row, "priority")?,
     })
 }

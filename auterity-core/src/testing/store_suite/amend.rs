@@ -7,7 +7,9 @@ use super::{
     subscription, tenant, workflow,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
-use crate::store::{Amend, Amended, ExecutionLabel, MessageKind, Next, Snapshot, Status, Store};
+use crate::store::{
+    Amend, Amended, Control, ExecutionLabel, Gate, MessageKind, Next, Snapshot, Status, Store,
+};
 
 fn amend(number: u128, after: u64) -> Amend {
     Amend {
@@ -25,6 +27,7 @@ fn amend(number: u128, after: u64) -> Amend {
         workflow: second_version(),
         program: ProgramHash::of("order 2"),
         input: Some("{\"b\":2}".into()),
+        gates: Vec::new(),
         at: at(10_000),
     }
 }
@@ -45,7 +48,7 @@ pub(super) async fn ended_and_parked_executions_are_amended_if_unmoved(store: Ar
     life.record(&[entry(1, 2, completed())]).await;
     let mut stop = message(2, "stop");
     stop.kind = MessageKind::Control;
-    assert!(ok(store.control_put(&stop, Some(true)).await));
+    assert!(ok(store.control_put(&stop, Control::Suspend).await));
 
     // Not what a worker has, not what has other events, not what is not there.
     let tried = async |amend: Amend| ok(store.execution_amend(&amend).await);
@@ -99,6 +102,53 @@ pub(super) async fn ended_and_parked_executions_are_amended_if_unmoved(store: Ar
         .await;
     assert_eq!(Status::Completed, life.status(1).await);
     assert_eq!(Status::Running, life.status(2).await);
+}
+
+pub(super) async fn what_had_ended_queues_with_its_priority_and_gates(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    let mut urgent = started(1, Next::Owned);
+    if let Some(start) = &mut urgent.start {
+        start.priority = 7;
+    }
+    life.record(&[urgent, started(2, Next::Owned)]).await;
+    life.record(&[entry(1, 2, completed()), entry(2, 2, completed())])
+        .await;
+    for number in [2, 1] {
+        let amended = ok(store.execution_amend(&amend(number, 2)).await);
+        assert_eq!(Amended::Done, amended);
+        let row = ok(store.execution_fetch(scope(1), execution(number)).await);
+        let priority = row.expect("it is there").priority;
+        assert_eq!(if number == 1 { 7 } else { 0 }, priority);
+    }
+    assert_eq!(
+        vec![execution(1), execution(2)],
+        life.claim(10_000, 10).await
+    );
+
+    // Nobody passes before the time of the gate, and both have their places until the end.
+    life.record(&[entry(1, 5, completed()), entry(2, 5, completed())])
+        .await;
+    for number in [1, 2] {
+        let mut again = amend(number, 5);
+        again.gates = vec![Gate {
+            rule: "again/throttle".to_owned(),
+            value: String::new(),
+            not_before: Some(at(20_000)),
+            since: None,
+        }];
+        assert_eq!(Amended::Done, ok(store.execution_amend(&again).await));
+        assert_eq!(Status::Pending, life.status(number).await);
+    }
+    assert!(life.claim(19_999, 10).await.is_empty());
+    // What is put back while it is held and suspended, waits again.
+    let mut stop = message(2, "stop");
+    stop.kind = MessageKind::Control;
+    assert!(ok(store.control_put(&stop, Control::Suspend).await));
+    assert_eq!(vec![execution(1)], life.claim(20_000, 10).await);
+    assert_eq!(Amended::Done, ok(store.execution_amend(&amend(2, 7)).await));
+    assert_eq!(vec![execution(2)], life.claim(20_001, 10).await);
+    let loaded = ok(store.execution_load(&[execution(1), execution(2)]).await);
+    assert!(loaded.iter().all(|one| one.gated && one.input.is_none()));
 }
 
 pub(super) async fn label_shows_another_version(store: Arc<dyn Store>) {

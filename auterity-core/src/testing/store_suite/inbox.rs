@@ -9,7 +9,7 @@ use super::{
     tenant,
 };
 use crate::InboxId;
-use crate::store::{ExecutionQuery, MessageKind, Next, Status, Store};
+use crate::store::{Control, ExecutionQuery, MessageKind, Next, Status, Store};
 
 pub(super) async fn messages_wake_and_are_recognised_again(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
@@ -203,9 +203,15 @@ pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) 
         order.effect = None;
         order
     };
-    assert!(ok(store.control_put(&order(1, "stop"), Some(true)).await));
-    assert!(ok(store.control_put(&order(1, "stop"), Some(true)).await));
-    assert!(ok(store.control_put(&order(2, "stop"), Some(true)).await));
+    assert!(ok(store
+        .control_put(&order(1, "stop"), Control::Suspend)
+        .await));
+    assert!(ok(store
+        .control_put(&order(1, "stop"), Control::Suspend)
+        .await));
+    assert!(ok(store
+        .control_put(&order(2, "stop"), Control::Suspend)
+        .await));
     assert_eq!(Status::Suspended, life.status(1).await);
     assert_eq!(Status::Suspended, life.status(2).await);
     assert_eq!(vec![execution(1)], life.claim(200, 5).await, "it wakes");
@@ -227,9 +233,13 @@ pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) 
         )
     );
     // Another word without a mark leaves it, one that takes it away does.
-    assert!(ok(store.control_put(&order(1, "skip"), None).await));
+    assert!(ok(store
+        .control_put(&order(1, "skip"), Control::Tell)
+        .await));
     assert_eq!(Status::Suspended, life.status(1).await);
-    assert!(ok(store.control_put(&order(1, "go"), Some(false)).await));
+    assert!(ok(store
+        .control_put(&order(1, "go"), Control::Resume)
+        .await));
     assert_eq!(Status::Running, life.status(1).await);
     assert_eq!(
         (1, 1),
@@ -241,11 +251,15 @@ pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) 
 
     // Nothing for what has ended, is not there, or is another tenant's.
     life.record(&[entry(2, 2, completed())]).await;
-    assert!(!ok(store.control_put(&order(2, "late"), Some(true)).await));
+    assert!(!ok(store
+        .control_put(&order(2, "late"), Control::Suspend)
+        .await));
     assert_eq!(Status::Completed, life.status(2).await);
-    assert!(!ok(store.control_put(&order(9, "lost"), Some(true)).await));
+    assert!(!ok(store
+        .control_put(&order(9, "lost"), Control::Suspend)
+        .await));
     let mut foreign = order(1, "foreign");
     foreign.tenant = tenant(2);
-    assert!(!ok(store.control_put(&foreign, Some(true)).await));
+    assert!(!ok(store.control_put(&foreign, Control::Suspend).await));
     assert_eq!(Status::Running, life.status(1).await);
 }

@@ -5,6 +5,7 @@
 
 mod amend;
 mod definitions;
+mod flow;
 mod inbox;
 mod journal;
 mod reads;
@@ -20,8 +21,8 @@ use uuid::Uuid;
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    Claim, ClaimRequest, Ended, Entry, EventRow, Fence, InboxMessage, MessageKind, Next, Outcome,
-    Start, Status, Store, Subscription,
+    Beat, Claim, ClaimRequest, Ended, Entry, EventRow, Fence, InboxMessage, MessageKind, Next,
+    Outcome, Start, Status, Store, Subscription,
 };
 use crate::{Actor, Error, ExecutionId, InboxId, Scope, TenantId, WorkerId};
 
@@ -50,6 +51,22 @@ cases! {
     workers::timers_become_due,
     workers::fifty_claimers_never_claim_twice,
     workers::concurrent_registrations_leave_one_life,
+    flow::tenants_take_turns,
+    flow::weights_share_out_the_turns,
+    flow::coming_back_again_and_again_gains_nothing,
+    flow::priority_counts_within_a_tenant_only,
+    flow::concurrency_is_never_exceeded,
+    flow::places_outlast_the_worker,
+    flow::changed_rules_count_at_once,
+    flow::gates_are_passed_in_order,
+    flow::a_pace_spreads_what_waits,
+    flow::leave_is_given_at_a_pace,
+    flow::nothing_passes_before_its_time,
+    flow::what_is_held_can_still_be_ended,
+    flow::what_is_suspended_waits_at_no_gate,
+    flow::places_in_the_queue_are_known,
+    flow::settings_are_kept_by_revision,
+    flow::workers_at_once_pass_no_more_than_the_limit,
     journal::an_execution_lives_and_ends,
     journal::repeated_entry_at_each_position_has_no_effect,
     journal::bad_entry_at_each_position_is_refused_alone,
@@ -67,6 +84,7 @@ cases! {
     inbox::messages_ride_with_an_entry,
     inbox::control_wakes_and_marks_as_suspended,
     amend::ended_and_parked_executions_are_amended_if_unmoved,
+    amend::what_had_ended_queues_with_its_priority_and_gates,
     amend::label_shows_another_version,
     inbox::subscriptions_match_until_they_end,
     reads::list_pages_newest_first,
@@ -147,6 +165,7 @@ fn started(number: u128, next: Next) -> Entry {
         idempotency_key: None,
         attributes: BTreeMap::new(),
         priority: 0,
+        gates: Vec::new(),
         at: at(i64::try_from(number).unwrap_or(0)),
     });
     entry
@@ -230,7 +249,17 @@ impl Life {
             lease: SignedDuration::from_hours(1),
             limit,
         };
-        self.store.worker_beat(&self.fence, request).await
+        let beat = self.store.worker_beat(&self.fence, request).await?;
+        Ok(beat.claims)
+    }
+
+    async fn look(&self, now: Timestamp, limit: u32) -> Beat {
+        let request = ClaimRequest {
+            now,
+            lease: SignedDuration::from_hours(1),
+            limit,
+        };
+        ok(self.store.worker_beat(&self.fence, request).await)
     }
 
     async fn claim(&self, seconds: i64, limit: u32) -> Vec<ExecutionId> {

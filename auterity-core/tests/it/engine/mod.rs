@@ -4,6 +4,7 @@ mod control;
 mod extensions;
 mod externals;
 mod fixture;
+mod flow;
 mod lifecycle;
 mod messages;
 mod repair;

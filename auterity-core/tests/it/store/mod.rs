@@ -124,6 +124,7 @@ fn entry(number: u128, sequence: u64, next: Next) -> Entry {
             idempotency_key: None,
             attributes: [("half".to_owned(), (number % 2).to_string())].into(),
             priority: 0,
+            gates: Vec::new(),
             at: now(),
         }),
         events: vec![EventRow {

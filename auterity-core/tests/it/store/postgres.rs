@@ -58,8 +58,8 @@ async fn take_over_waits_for_an_append_in_flight() {
     let take_over = async {
         until_waiting(&place, 1).await;
         // The lease has run out, but the append comes first: nobody waits for it.
-        let claims = store.worker_beat(&other, request()).await.unwrap();
-        assert!(claims.is_empty());
+        let beat = store.worker_beat(&other, request()).await.unwrap();
+        assert!(beat.claims.is_empty());
         let restarted = register(&*store, "worker", 3, HOUR);
         let release = async {
             until_waiting(&place, 2).await;
@@ -112,13 +112,8 @@ async fn renewing_the_lease_does_not_wait_for_an_append() {
     let fence = worker(&*store).await;
     let mut beside = place.beside().await;
     execute(&mut beside, "BEGIN; SELECT 1 FROM worker FOR KEY SHARE").await;
-    assert!(
-        store
-            .worker_beat(&fence, request())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let beat = store.worker_beat(&fence, request()).await.unwrap();
+    assert!(beat.claims.is_empty());
     execute(&mut beside, "COMMIT").await;
     store.close().await;
     place.drop_schema().await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use auterity_core::engine::{ExecutionView, Handle, order_of};
-use auterity_core::store::{EventRow, ExecutionRow, Status};
+use auterity_core::store::{self, EventRow, ExecutionRow, Status};
 use auterity_core::{ExecutionId, Scope};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
@@ -79,6 +79,8 @@ pub(super) struct Execution {
     duration_ms: Option<i64>,
     /// What it waits for, when it does.
     waiting_for: Option<String>,
+    /// What keeps it from beginning or going on, while it is pending.
+    queued: Option<Queued>,
     /// The raw input.
     input: Raw,
     /// The output, once completed.
@@ -89,8 +91,27 @@ pub(super) struct Execution {
     current_tasks: Vec<String>,
     /// Searchable names and values.
     attributes: BTreeMap<String, String>,
+    /// Higher comes first when executions have to queue.
+    priority: i32,
     /// The execution that started this one.
     parent: Option<String>,
+}
+
+/// What keeps a pending execution.
+#[derive(Debug, Serialize, Object)]
+struct Queued {
+    /// The limit that holds it; null: it waits for its tenant's turn and a worker.
+    limit: Option<String>,
+    /// The value of the limit's key.
+    key: Option<String>,
+    /// How many come before it there, counted up to 10,000.
+    ahead: u32,
+    /// How many executions the limit allows at work.
+    max: Option<u32>,
+    /// How many are at work under it.
+    in_use: Option<u32>,
+    /// When it may go on at the earliest, as far as time alone says.
+    not_before: Option<Time>,
 }
 
 /// A page of executions.
@@ -206,7 +227,12 @@ impl Execution {
     }
 
     fn of(view: ExecutionView) -> Result<Self, Problem> {
-        let ExecutionView { row, current_tasks } = view;
+        let ExecutionView {
+            row,
+            current_tasks,
+            queued,
+        } = view;
+        let queued = queued.map(Queued::of);
         let ExecutionSummary {
             id,
             workflow,
@@ -225,14 +251,38 @@ impl Execution {
             started_at,
             ended_at,
             duration_ms,
-            waiting_for,
+            waiting_for: waiting_for.or_else(|| queued.as_ref().map(Queued::words)),
+            queued,
             input: Raw::from_text(row.input.as_deref().unwrap_or("null"))?,
             output,
             error,
             current_tasks,
             attributes: row.attributes,
+            priority: row.priority,
             parent: row.parent.map(|parent| parent.to_string()),
         })
+    }
+}
+
+impl Queued {
+    fn of(queued: store::Queued) -> Self {
+        let limited = queued.rule.is_some();
+        Self {
+            limit: queued.rule,
+            key: Some(queued.value).filter(|value| !value.is_empty()),
+            ahead: queued.ahead,
+            max: queued.concurrency,
+            in_use: limited.then_some(queued.in_use),
+            not_before: queued.not_before.map(Time),
+        }
+    }
+
+    /// The same in a few words for people.
+    fn words(&self) -> String {
+        match &self.limit {
+            Some(limit) => format!("the limit {limit}, {} before it", self.ahead),
+            None => format!("a worker, {} of its tenant before it", self.ahead),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Executions, their history and live events.
 
+mod batch;
 mod control;
 mod documents;
 mod read;
@@ -9,7 +10,7 @@ mod start;
 pub(super) use documents::{ExecutionStatus, ExecutionSummary, duration_ms};
 
 /// The calls, by what they are for.
-pub(super) type Api = (start::Api, read::Api, control::Api, repair::Api);
+pub(super) type Api = (start::Api, batch::Api, read::Api, control::Api, repair::Api);
 
 /// All calls about executions.
-pub(super) const API: Api = (start::Api, read::Api, control::Api, repair::Api);
+pub(super) const API: Api = (start::Api, batch::Api, read::Api, control::Api, repair::Api);

@@ -72,7 +72,10 @@ impl Api {
                 .map_err(Problem::internal)?;
         let list = Listing::new(&context, &scope, "executions", &selection);
         let query = ExecutionQuery {
-            workflow: workflow.0.as_deref().map(parse_workflow).transpose()?,
+            workflow: match &workflow.0 {
+                Some(text) => Some(parameters::workflow("workflow", text)?),
+                None => None,
+            },
             status: status.0.as_deref().map(parse_status).transpose()?,
             started_after: parameters::time("started_after", started_after.0.as_deref())?,
             attributes,
@@ -157,15 +160,6 @@ impl Api {
         let items = rows.iter().map(Event::of).collect::<Result<_, _>>()?;
         let page = Json(EventPage { items, next_cursor });
         Ok(EventsReply::Found(EventsContent::Page(page)))
-    }
-}
-
-fn parse_workflow(text: &str) -> Result<(String, String), Problem> {
-    match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
-            Ok((namespace.to_owned(), name.to_owned()))
-        }
-        _ => Err(Problem::parameter("workflow", "must be namespace/name")),
     }
 }
 

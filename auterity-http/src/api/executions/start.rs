@@ -80,7 +80,8 @@ impl Api {
         /// How long to wait for the end, such as `10s`.
         wait: Query<Option<String>>,
         /// A repeated start with the same key finds the first execution, for as long
-        /// as that is kept; with another workflow, input or attributes it is refused.
+        /// as that is kept; with another workflow, input, attributes or priority it is
+        /// refused.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: IdempotencyKey,
         body: JsonBody<StartBody>,
@@ -101,6 +102,7 @@ impl Api {
             attributes: body.0.attributes.unwrap_or_default(),
             priority: body.0.priority.unwrap_or_default(),
         };
+        let keyed = start.idempotency_key.is_some();
         let (engine, acting) = (context.engine().clone(), scope.clone());
         let started = detached(&context, "execution start", async move {
             let started = engine.start(&acting, start).await;
@@ -110,7 +112,7 @@ impl Api {
             })
         })
         .await?;
-        let replayed = started.existing.then(|| "true".to_owned());
+        let replayed = (keyed && started.existing).then(|| "true".to_owned());
         let engine = context.engine();
         if let Some(within) = wait {
             engine.wait(&scope, started.id, within).await?;

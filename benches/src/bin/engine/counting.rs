@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Amend, Amended, Claim, ClaimRequest, DefinitionPut, DefinitionQuery, DefinitionRow,
-    DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel, ExecutionQuery,
-    ExecutionRow, Fence, InboxMessage, Loaded, Outcome, Page, Store, Subscription,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
+    Page, Queued, Store, Subscription,
 };
 use auterity_core::{Error, ExecutionId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -112,7 +113,7 @@ impl<S: Store> Store for Counting<S> {
         self.count().worker_register(name, id, now, lease).await
     }
 
-    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Vec<Claim>, Error> {
+    async fn worker_beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         self.count().worker_beat(fence, request).await
     }
 
@@ -140,12 +141,8 @@ impl<S: Store> Store for Counting<S> {
         self.count().inbox_put(messages).await
     }
 
-    async fn control_put(
-        &self,
-        message: &InboxMessage,
-        suspended: Option<bool>,
-    ) -> Result<bool, Error> {
-        self.count().control_put(message, suspended).await
+    async fn control_put(&self, message: &InboxMessage, control: Control) -> Result<bool, Error> {
+        self.count().control_put(message, control).await
     }
 
     async fn execution_amend(&self, amend: &Amend) -> Result<Amended, Error> {
@@ -203,6 +200,50 @@ impl<S: Store> Store for Counting<S> {
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
         self.count().journal_list(scope, id, after, limit).await
+    }
+
+    async fn flow_put(&self, scope: &Scope, put: FlowPut) -> Result<Option<u64>, Error> {
+        self.count().flow_put(scope, put).await
+    }
+
+    async fn flow_fetch(
+        &self,
+        scope: &Scope,
+        workflow: Option<(&str, &str)>,
+    ) -> Result<Option<FlowRow>, Error> {
+        self.count().flow_fetch(scope, workflow).await
+    }
+
+    async fn gate_ask(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        pace: Pace,
+        now: Timestamp,
+    ) -> Result<Option<SignedDuration>, Error> {
+        self.count().gate_ask(scope, gate, pace, now).await
+    }
+
+    async fn gate_list(
+        &self,
+        scope: &Scope,
+        gate: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<AtGate>, Error> {
+        self.count().gate_list(scope, gate, limit).await
+    }
+
+    async fn queue_length(
+        &self,
+        scope: &Scope,
+        prefix: Option<&str>,
+        most: u32,
+    ) -> Result<u32, Error> {
+        self.count().queue_length(scope, prefix, most).await
+    }
+
+    async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
+        self.count().queue_place(scope, id).await
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

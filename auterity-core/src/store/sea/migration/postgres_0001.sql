@@ -40,6 +40,7 @@ CREATE TABLE execution (
     parent_effect bigint,
     idempotency_key text COLLATE "C",
     attributes text,
+    priority integer NOT NULL,
     started_at bigint NOT NULL,
     -- 'active' until the end: where an active one stands is in its queue row.
     status text NOT NULL DEFAULT 'active',
@@ -63,21 +64,24 @@ CREATE TABLE attribute (
 );
 
 -- Only executions that have not ended: narrow and hot. A row has an owner, or is
--- ready to be claimed, or is parked.
+-- ready to be claimed, or is held at a gate before it has begun, or is parked.
 CREATE TABLE queue (
     tenant uuid NOT NULL,
     execution uuid NOT NULL,
     owner uuid,
     ready boolean NOT NULL,
+    held boolean NOT NULL DEFAULT false,
     due_at bigint,
     priority integer NOT NULL,
     waiting_for text,
+    -- What it has to pass, as a JSON list; absent for most.
+    gates text,
     PRIMARY KEY (tenant, execution)
 ) WITH (fillfactor = 70);
-CREATE INDEX queue_ready ON queue (priority DESC, due_at) WHERE ready;
+CREATE INDEX queue_ready ON queue (tenant, priority DESC, due_at) WHERE ready;
 -- Apart from the ready ones, so that a claim never walks over timers of the future.
 CREATE INDEX queue_timer ON queue (due_at)
-    WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
+    WHERE NOT ready AND NOT held AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE journal (
@@ -147,6 +151,8 @@ CREATE FUNCTION inbox_put(
     m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
     m_payload text[], m_at bigint[]
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    filled uuid[];
 BEGIN
     PERFORM 1 FROM queue q
     WHERE (q.tenant, q.execution) IN (SELECT * FROM unnest(m_tenant, m_execution))
@@ -162,11 +168,15 @@ BEGIN
         RETURNING tenant, execution, at
     ), woken AS (
         SELECT tenant, execution, min(at) AS at FROM added GROUP BY tenant, execution
+    ), readied AS (
+        UPDATE queue q SET ready = true, due_at = least(q.due_at, woken.at)
+        FROM woken
+        WHERE q.tenant = woken.tenant AND q.execution = woken.execution
+            AND q.owner IS NULL AND NOT q.ready AND NOT q.held
+        RETURNING q.tenant
     )
-    UPDATE queue q SET ready = true, due_at = least(q.due_at, woken.at)
-    FROM woken
-    WHERE q.tenant = woken.tenant AND q.execution = woken.execution
-        AND q.owner IS NULL AND NOT q.ready;
+    SELECT array_agg(tenant) INTO filled FROM readied;
+    PERFORM lane_open(filled);
 END
 $$;
 
@@ -178,10 +188,11 @@ CREATE TABLE suspension (
     PRIMARY KEY (tenant, execution)
 );
 
--- Puts one message of control; marks or unmarks its receiver as suspended.
+-- Puts one message of control; marks or unmarks its receiver as suspended. One that is
+-- to end is not held up by gates.
 CREATE FUNCTION control_put(
     m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
-    m_payload text[], m_at bigint[], suspended boolean
+    m_payload text[], m_at bigint[], suspended boolean, ends boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM queue WHERE tenant = m_tenant[1] AND execution = m_execution[1] FOR UPDATE;
@@ -192,6 +203,9 @@ BEGIN
         INSERT INTO suspension VALUES (m_tenant[1], m_execution[1]) ON CONFLICT DO NOTHING;
     ELSIF NOT suspended THEN
         DELETE FROM suspension WHERE tenant = m_tenant[1] AND execution = m_execution[1];
+    END IF;
+    IF ends THEN
+        PERFORM gates_pass_by(m_tenant[1], m_execution[1]);
     END IF;
     PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
     RETURN true;
@@ -214,6 +228,7 @@ CREATE FUNCTION journal_append(
     s_key text[], s_attributes text[], s_at bigint[], s_status text[], s_output text[],
     s_error text[], s_ended_at bigint[],
     s_priority integer[], s_owned boolean[], s_ready boolean[], s_due bigint[], s_waiting text[],
+    s_gates text[],
     t_execution uuid[], t_tenant uuid[], t_name text[], t_value text[], t_at bigint[],
     a_tenant uuid[], a_execution uuid[], a_sequence bigint[],
     j_tenant uuid[], j_execution uuid[], j_sequence bigint[], j_at bigint[], j_kind text[],
@@ -234,6 +249,7 @@ DECLARE
     skipped uuid[] := '{}';
     repeated uuid[];
     ended uuid[];
+    filled uuid[] := '{}';
 BEGIN
     IF w_name IS NOT NULL THEN
         -- Conflicts with take-over, which raises the epoch.
@@ -264,24 +280,30 @@ BEGIN
     IF cardinality(s_execution) > 0 THEN
         WITH created AS (
             INSERT INTO execution (tenant, id, namespace, name, version, program, input, parent,
-                                   parent_effect, idempotency_key, attributes, started_at,
-                                   status, output, error, ended_at)
+                                   parent_effect, idempotency_key, attributes, priority,
+                                   started_at, status, output, error, ended_at)
             SELECT * FROM unnest(s_tenant, s_execution, s_namespace, s_name, s_version, s_program,
-                                 s_input, s_parent, s_parent_effect, s_key, s_attributes, s_at,
-                                 s_status, s_output, s_error, s_ended_at)
+                                 s_input, s_parent, s_parent_effect, s_key, s_attributes,
+                                 s_priority, s_at, s_status, s_output, s_error, s_ended_at)
             ON CONFLICT DO NOTHING RETURNING id
         )
         SELECT array_agg(s.execution) INTO repeated
         FROM unnest(s_execution) AS s (execution)
         WHERE s.execution NOT IN (SELECT id FROM created);
         skipped := skipped || coalesce(repeated, '{}');
-        INSERT INTO queue (tenant, execution, owner, ready, due_at, priority, waiting_for)
-        SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END, s.ready, s.due, s.priority,
-               s.waiting
+        INSERT INTO queue (tenant, execution, owner, ready, held, due_at, priority, waiting_for,
+                           gates)
+        SELECT s.tenant, s.execution, CASE WHEN s.owned THEN w_id END,
+               s.ready AND s.gates IS NULL, s.gates IS NOT NULL, s.due, s.priority, s.waiting,
+               s.gates
         FROM unnest(s_tenant, s_execution, s_status, s_priority, s_owned, s_ready, s_due,
-                    s_waiting)
-            AS s (tenant, execution, status, priority, owned, ready, due, waiting)
+                    s_waiting, s_gates)
+            AS s (tenant, execution, status, priority, owned, ready, due, waiting, gates)
         WHERE s.status = 'active' AND s.execution <> ALL (skipped);
+        IF true = ANY (s_ready) THEN
+            filled := ARRAY(SELECT s.tenant FROM unnest(s_tenant, s_ready) AS s (tenant, ready)
+                            WHERE s.ready);
+        END IF;
     END IF;
     IF cardinality(t_execution) > 0 THEN
         INSERT INTO attribute (execution, tenant, name, value, started_at)
@@ -321,17 +343,21 @@ BEGIN
     END IF;
     IF cardinality(p_execution) > 0 THEN
         -- An unconsumed message makes the execution ready at once.
-        UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
-            due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
-            waiting_for = p.waiting
-        FROM (
-            SELECT p.*, (SELECT min(at) FROM inbox
-                         WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
-            FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
-                AS p (tenant, execution, ready, due, waiting)
-        ) AS p
-        WHERE q.tenant = p.tenant AND q.execution = p.execution
-            AND p.execution <> ALL (skipped);
+        WITH put AS (
+            UPDATE queue q SET owner = NULL, ready = p.ready OR p.message_at IS NOT NULL,
+                due_at = CASE WHEN p.ready THEN q.due_at ELSE least(p.due, p.message_at) END,
+                waiting_for = p.waiting
+            FROM (
+                SELECT p.*, (SELECT min(at) FROM inbox
+                             WHERE inbox.execution = p.execution AND NOT consumed) AS message_at
+                FROM unnest(p_tenant, p_execution, p_ready, p_due, p_waiting)
+                    AS p (tenant, execution, ready, due, waiting)
+            ) AS p
+            WHERE q.tenant = p.tenant AND q.execution = p.execution
+                AND p.execution <> ALL (skipped)
+            RETURNING q.tenant, q.ready
+        )
+        SELECT filled || coalesce(array_agg(put.tenant), '{}') INTO filled FROM put WHERE put.ready;
     END IF;
     IF cardinality(d_execution) > 0 THEN
         UPDATE execution SET status = d.status, output = d.output, error = d.error, ended_at = d.at
@@ -360,15 +386,24 @@ BEGIN
         END IF;
         PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
     END IF;
+    IF cardinality(filled) > 0 THEN
+        PERFORM lane_open(filled);
+    END IF;
     RETURN skipped;
 END
 $$;
 
 -- Makes claimable what workers owned whose lives have ended.
 CREATE FUNCTION worker_free(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    filled uuid[];
 BEGIN
     PERFORM 1 FROM queue WHERE owner = ANY (ids) ORDER BY tenant, execution FOR UPDATE;
-    UPDATE queue SET owner = NULL, ready = true WHERE owner = ANY (ids);
+    WITH freed AS (
+        UPDATE queue SET owner = NULL, ready = true WHERE owner = ANY (ids) RETURNING tenant
+    )
+    SELECT array_agg(tenant) INTO filled FROM freed;
+    PERFORM lane_open(filled);
 END
 $$;
 
@@ -401,10 +436,11 @@ $$;
 
 CREATE FUNCTION worker_beat(
     w_name text, w_id uuid, w_epoch bigint, w_lease bigint, now_at bigint, claims_max integer
-) RETURNS TABLE (tenant uuid, execution uuid) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (tenant uuid, execution uuid, look_at bigint) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     dead uuid[];
+    filled uuid[];
 BEGIN
     UPDATE worker SET lease_until = clock_micros() + w_lease
     WHERE name = w_name AND id = w_id AND epoch = w_epoch;
@@ -422,27 +458,27 @@ BEGIN
     IF dead IS NOT NULL THEN
         PERFORM worker_free(dead);
     END IF;
+    -- A row without an execution says when gates are to be looked at again.
+    RETURN QUERY SELECT NULL::uuid, NULL::uuid, look FROM gates_look(now_at) AS look
+    WHERE look IS NOT NULL;
     IF claims_max <= 0 THEN
         RETURN;
     END IF;
     -- Timers fire in bounded batches, so that a crowd of them delays nobody for long.
-    UPDATE queue q SET ready = true FROM (
-        SELECT tenant, execution FROM queue
-        WHERE due_at <= now_at AND NOT ready AND owner IS NULL AND due_at IS NOT NULL
-        ORDER BY due_at LIMIT claims_max + 1000 FOR UPDATE SKIP LOCKED
-    ) AS fired
-    WHERE q.tenant = fired.tenant AND q.execution = fired.execution;
-    RETURN QUERY
-    WITH picked AS MATERIALIZED (
-        SELECT tenant, execution, priority, due_at FROM queue WHERE ready
-        ORDER BY priority DESC, due_at LIMIT claims_max FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        UPDATE queue q SET owner = w_id, ready = false, waiting_for = NULL FROM picked
-        WHERE q.tenant = picked.tenant AND q.execution = picked.execution
-        RETURNING q.tenant, q.execution
+    WITH fired AS (
+        UPDATE queue q SET ready = true FROM (
+            SELECT tenant, execution FROM queue
+            WHERE due_at <= now_at AND NOT ready AND NOT held AND owner IS NULL
+                AND due_at IS NOT NULL
+            ORDER BY due_at LIMIT claims_max + 1000 FOR UPDATE SKIP LOCKED
+        ) AS due
+        WHERE q.tenant = due.tenant AND q.execution = due.execution
+        RETURNING q.tenant
     )
-    SELECT taken.tenant, taken.execution FROM taken JOIN picked USING (tenant, execution)
-    ORDER BY picked.priority DESC, picked.due_at;
+    SELECT array_agg(fired.tenant) INTO filled FROM fired;
+    PERFORM lane_open(filled);
+    RETURN QUERY SELECT claimed.tenant, claimed.execution, NULL::bigint
+    FROM queue_claim(w_id, claims_max) AS claimed;
 END
 $$;
 
@@ -450,7 +486,7 @@ $$;
 -- builds on; gives what became of it. Letters as in journal_append.
 CREATE FUNCTION execution_amend(
     a_tenant uuid, a_execution uuid, a_after bigint, a_at bigint,
-    a_namespace text, a_name text, a_version text, a_program bytea, a_input text,
+    a_namespace text, a_name text, a_version text, a_program bytea, a_input text, a_gates text,
     n_sequence bigint, n_format integer, n_state text, n_checksum bigint,
     j_sequence bigint[], j_at bigint[], j_kind text[], j_payload text[], j_records text[],
     u_effect bigint[], u_filter bigint[], u_type text[], u_key text[], u_condition text[],
@@ -488,12 +524,14 @@ BEGIN
     SELECT a_tenant, a_execution, * FROM unnest(u_effect, u_filter, u_type, u_key, u_condition);
     DELETE FROM suspension WHERE tenant = a_tenant AND execution = a_execution;
     IF queued THEN
-        UPDATE queue SET ready = true, due_at = a_at, waiting_for = NULL
+        UPDATE queue SET ready = NOT held, due_at = a_at, waiting_for = NULL
         WHERE tenant = a_tenant AND execution = a_execution;
     ELSE
-        INSERT INTO queue (tenant, execution, ready, due_at, priority)
-        VALUES (a_tenant, a_execution, true, a_at, 0);
+        INSERT INTO queue (tenant, execution, ready, held, due_at, priority, gates)
+        SELECT tenant, id, a_gates IS NULL, a_gates IS NOT NULL, a_at, priority, a_gates
+        FROM execution WHERE id = a_execution;
     END IF;
+    PERFORM lane_open(ARRAY[a_tenant]);
     IF cardinality(m_id) > 0 THEN
         PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);
     END IF;

@@ -38,6 +38,7 @@ CREATE TABLE execution (
     parent_effect INTEGER,
     idempotency_key TEXT,
     attributes TEXT,
+    priority INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     -- 'active' until the end: where an active one stands is in its queue row.
     status TEXT NOT NULL DEFAULT 'active',
@@ -61,21 +62,24 @@ CREATE TABLE attribute (
 ) WITHOUT ROWID;
 
 -- Only executions that have not ended. A row has an owner, or is ready to be claimed,
--- or is parked.
+-- or is held at a gate before it has begun, or is parked.
 CREATE TABLE queue (
     tenant BLOB NOT NULL,
     execution BLOB NOT NULL,
     owner BLOB,
     ready INTEGER NOT NULL,
+    held INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER,
     priority INTEGER NOT NULL,
     waiting_for TEXT,
+    -- What it has to pass, as a JSON list; absent for most.
+    gates TEXT,
     PRIMARY KEY (tenant, execution)
 ) WITHOUT ROWID;
-CREATE INDEX queue_ready ON queue (priority DESC, due_at) WHERE ready;
+CREATE INDEX queue_ready ON queue (tenant, priority DESC, due_at) WHERE ready;
 -- Apart from the ready ones, so that a claim never walks over timers of the future.
 CREATE INDEX queue_timer ON queue (due_at)
-    WHERE NOT ready AND owner IS NULL AND due_at IS NOT NULL;
+    WHERE NOT ready AND NOT held AND owner IS NULL AND due_at IS NOT NULL;
 CREATE INDEX queue_owner ON queue (owner) WHERE owner IS NOT NULL;
 
 -- With row ids, so that rows go to the end of the table, whatever executions they

@@ -4,12 +4,13 @@ use sqlx::Row as _;
 
 use super::columns::bind_messages;
 use super::{Postgres, plain};
-use crate::store::sea::rows::{checksum, micros, number};
+use crate::store::sea::rows::{checksum, gates, micros, number};
 use crate::store::{Amend, Amended, ExecutionLabel, check};
 use crate::{Error, ErrorKind};
 
 const AMEND: &str = "SELECT execution_amend($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-    $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)";
+    $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,
+    $31)";
 
 const LABEL: &str = "UPDATE execution SET namespace = $3, name = $4, version = $5, program = $6
     WHERE id = $2 AND tenant = $1";
@@ -30,6 +31,7 @@ impl Postgres {
             .bind(&amend.workflow.version)
             .bind(&amend.program.as_bytes()[..])
             .bind(amend.input.as_deref())
+            .bind(gates(&amend.gates))
             .bind(number(amend.snapshot.sequence))
             .bind(i32::from(amend.snapshot.format))
             .bind(&*amend.snapshot.state)

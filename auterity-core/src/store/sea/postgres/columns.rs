@@ -6,13 +6,13 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::types::Uuid;
 
-use crate::store::sea::rows::{attributes, checksum, micros, number};
+use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
 use crate::store::{Entry, InboxMessage, Next, Status, check};
 
 pub(super) type PgQuery<'q> = Query<'q, sqlx::Postgres, PgArguments>;
 
 /// Parameters of the function: four about the call and the worker, then the columns.
-const PARAMETERS: usize = 75;
+const PARAMETERS: usize = 76;
 
 /// The call of the function.
 pub(super) static APPEND: LazyLock<String> = LazyLock::new(|| {
@@ -70,6 +70,7 @@ columns! {
         ready: bool,
         due: Option<i64>,
         waiting: Option<String>,
+        gates: Option<String>,
     }
     Attributes<'e> {
         execution: Uuid,
@@ -287,6 +288,7 @@ impl<'e> Batch<'e> {
             ready: entry.next == Next::Queued,
             due: due.map(micros),
             waiting: waiting.map(check::without_nulls),
+            gates: gates(&start.gates),
         );
         for (name, value) in &start.attributes {
             push!(self.attributes,

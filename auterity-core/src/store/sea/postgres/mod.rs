@@ -5,6 +5,7 @@
 
 mod amend;
 mod columns;
+mod flow;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,10 +19,10 @@ use tokio::time::timeout;
 
 use self::columns::{APPEND, Batch, PgQuery, bind_messages};
 use super::batch::{Refusal, refusal, unavailable};
-use super::rows::micros;
+use super::rows::{from_micros, micros};
 use super::{SeaOptions, migration};
 use crate::routines::Routines;
-use crate::store::{Claim, ClaimRequest, Entry, Fence, InboxMessage};
+use crate::store::{Beat, Claim, ClaimRequest, Control, Entry, Fence, InboxMessage};
 use crate::{Error, ErrorKind, ExecutionId, TenantId, WorkerId};
 
 /// Serialises migrations of several processes (an arbitrary constant).
@@ -147,12 +148,8 @@ impl Postgres {
         })
     }
 
-    pub(super) async fn beat(
-        &self,
-        fence: &Fence,
-        request: ClaimRequest,
-    ) -> Result<Vec<Claim>, Error> {
-        let query = "SELECT tenant, execution FROM worker_beat($1, $2, $3, $4, $5, $6)";
+    pub(super) async fn beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
+        let query = "SELECT tenant, execution, look_at FROM worker_beat($1, $2, $3, $4, $5, $6)";
         let rows = sqlx::query(query)
             .bind(&fence.name)
             .bind(fence.worker.as_uuid())
@@ -163,14 +160,22 @@ impl Postgres {
             .fetch_all(&self.hot)
             .await
             .map_err(plain)?;
-        let claim = |row: &PgRow| {
-            Ok(Claim {
-                tenant: TenantId::from_uuid(row.try_get(0)?),
-                execution: ExecutionId::from_uuid(row.try_get(1)?),
-            })
-        };
-        let claims: Result<_, sqlx::Error> = rows.iter().map(claim).collect();
-        claims.map_err(plain)
+        let mut beat = Beat::default();
+        for row in &rows {
+            let tenant: Option<Uuid> = row.try_get(0).map_err(plain)?;
+            let execution: Option<Uuid> = row.try_get(1).map_err(plain)?;
+            let look_at: Option<i64> = row.try_get(2).map_err(plain)?;
+            if let Some((tenant, execution)) = tenant.zip(execution) {
+                beat.claims.push(Claim {
+                    tenant: TenantId::from_uuid(tenant),
+                    execution: ExecutionId::from_uuid(execution),
+                });
+            }
+            if let Some(at) = look_at {
+                beat.look_at = Some(from_micros(at)?);
+            }
+        }
+        Ok(beat)
     }
 
     pub(super) async fn release(&self, fence: &Fence) -> Result<(), Error> {
@@ -190,11 +195,18 @@ impl Postgres {
     pub(super) async fn control_put(
         &self,
         message: &InboxMessage,
-        suspended: Option<bool>,
+        control: Control,
     ) -> Result<bool, Error> {
-        let query = sqlx::query("SELECT control_put($1, $2, $3, $4, $5, $6, $7, $8)");
+        let query = sqlx::query("SELECT control_put($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+        let suspended = match control {
+            Control::Tell => None,
+            Control::Suspend => Some(true),
+            Control::Resume | Control::End => Some(false),
+        };
         let messages = std::slice::from_ref(message);
-        let query = bind_messages(messages, query).bind(suspended);
+        let query = bind_messages(messages, query)
+            .bind(suspended)
+            .bind(control == Control::End);
         let row = query.fetch_one(&self.hot).await.map_err(plain)?;
         row.try_get(0).map_err(plain)
     }

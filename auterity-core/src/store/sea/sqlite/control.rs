@@ -6,8 +6,8 @@ use sqlx::{Row as _, query};
 use super::{Done, Sqlite};
 use crate::Error;
 use crate::store::sea::batch::{Refusal, refusal};
-use crate::store::sea::rows::{checksum, micros, number};
-use crate::store::{Amend, Amended, ExecutionLabel, InboxMessage, check};
+use crate::store::sea::rows::{checksum, gates, micros, number};
+use crate::store::{Amend, Amended, Control, ExecutionLabel, InboxMessage, check};
 
 /// Whether an execution has not ended, and who has it.
 const QUEUED: &str = "SELECT owner IS NOT NULL FROM queue WHERE tenant = $1 AND execution = $2";
@@ -19,11 +19,20 @@ const PUT: &str = "INSERT INTO inbox (tenant, execution, id, kind, effect, paylo
     WHERE EXISTS (SELECT 1 FROM queue WHERE tenant = $1 AND execution = $2)
     ON CONFLICT (id) DO NOTHING";
 const WAKE: &str = "UPDATE queue SET ready = true, due_at = min(coalesce(due_at, $3), $3)
-    WHERE tenant = $1 AND execution = $2 AND owner IS NULL AND NOT ready";
+    WHERE tenant = $1 AND execution = $2 AND owner IS NULL AND NOT ready AND NOT held";
 
 const MARK: &str = "INSERT INTO suspension (tenant, execution) VALUES ($1, $2)
     ON CONFLICT DO NOTHING";
 const UNMARK: &str = "DELETE FROM suspension WHERE tenant = $1 AND execution = $2";
+
+/// Lets go, without a place, of what is held: it is to end.
+const UNHOLD: &str = "UPDATE queue SET held = false, ready = true
+    WHERE tenant = $1 AND execution = $2 AND held";
+const KNOCK: &str = "INSERT INTO knock (tenant, rule, value, freed)
+    SELECT tenant, rule, value, 0 FROM place
+    WHERE tenant = $1 AND execution = $2 AND state IN (1, 3)";
+const WITHDRAW: &str = "UPDATE place SET state = 0
+    WHERE tenant = $1 AND execution = $2 AND state IN (1, 3)";
 
 /// Whether an execution has this last event and is as active as it is queued.
 const UNMOVED: &str = "SELECT 1 FROM execution
@@ -43,9 +52,10 @@ const UNSUBSCRIBE: &str = "DELETE FROM subscription WHERE execution = $1";
 const SUBSCRIBE: &str = "INSERT INTO subscription (tenant, execution, effect, filter, event_type,
         event_key, condition)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
-const READY: &str = "INSERT INTO queue (tenant, execution, ready, due_at, priority)
-    VALUES ($1, $2, true, $3, 0)
-    ON CONFLICT (tenant, execution) DO UPDATE SET ready = true, due_at = excluded.due_at,
+const READY: &str = "INSERT INTO queue (tenant, execution, ready, held, due_at, priority, gates)
+    SELECT tenant, id, $4 IS NULL, $4 IS NOT NULL, $3, priority, $4 FROM execution
+    WHERE tenant = $1 AND id = $2
+    ON CONFLICT (tenant, execution) DO UPDATE SET ready = NOT held, due_at = excluded.due_at,
         waiting_for = NULL";
 const LABEL: &str = "UPDATE execution SET namespace = $3, name = $4, version = $5, program = $6
     WHERE tenant = $1 AND id = $2";
@@ -56,7 +66,7 @@ impl Sqlite {
     pub(in crate::store::sea) async fn control_put(
         &self,
         message: &InboxMessage,
-        suspended: Option<bool>,
+        control: Control,
     ) -> Result<bool, Error> {
         let message = message.clone();
         let put = self.transaction(move |connection| {
@@ -65,9 +75,14 @@ impl Sqlite {
                 if queued(connection, ids).await?.is_none() {
                     return Ok(false);
                 }
-                if let Some(suspended) = suspended {
-                    let text = if suspended { MARK } else { UNMARK };
-                    execute(connection, query(text).bind(ids.0).bind(ids.1)).await?;
+                let texts: &[&'static str] = match control {
+                    Control::Tell => &[],
+                    Control::Suspend => &[MARK],
+                    Control::Resume => &[UNMARK],
+                    Control::End => &[UNMARK, UNHOLD, KNOCK, WITHDRAW],
+                };
+                for text in texts {
+                    execute(connection, query(*text).bind(ids.0).bind(ids.1)).await?;
                 }
                 put(connection, &message).await?;
                 Ok(true)
@@ -101,7 +116,7 @@ impl Sqlite {
                 listen(connection, &amend).await?;
                 execute(connection, query(UNMARK).bind(ids.0).bind(ids.1)).await?;
                 let ready = query(READY).bind(ids.0).bind(ids.1).bind(micros(amend.at));
-                execute(connection, ready).await?;
+                execute(connection, ready.bind(gates(&amend.gates))).await?;
                 for message in &amend.messages {
                     put(connection, message).await?;
                 }

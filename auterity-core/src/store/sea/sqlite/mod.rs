@@ -1,6 +1,9 @@
 //! SQLite's own way: one connection that writes, and one text per batch.
 
+mod claim;
 mod control;
+mod flow;
+mod gates;
 mod sections;
 
 use std::str::FromStr;
@@ -17,13 +20,14 @@ use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::claim::claim;
 use self::sections::{CAREFUL_APPENDS, CAREFUL_STARTS, Script, TEMPORARY};
 use super::batch::{Refusal, fenced, refusal, unavailable};
 use super::rows::micros;
 use super::{SeaOptions, Synchronous, migration};
 use crate::routines::Routines;
-use crate::store::{Claim, ClaimRequest, Entry, Fence, InboxMessage};
-use crate::{Error, ErrorKind, ExecutionId, TenantId, WorkerId};
+use crate::store::{Beat, ClaimRequest, Entry, Fence, InboxMessage};
+use crate::{Error, ErrorKind, ExecutionId, WorkerId};
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,11 +166,7 @@ impl Sqlite {
         registered.await.map_err(Refusal::into_error)
     }
 
-    pub(super) async fn beat(
-        &self,
-        fence: &Fence,
-        request: ClaimRequest,
-    ) -> Result<Vec<Claim>, Error> {
+    pub(super) async fn beat(&self, fence: &Fence, request: ClaimRequest) -> Result<Beat, Error> {
         let fence = fence.clone();
         let claimed = self.transaction(move |connection| {
             Box::pin(async move {
@@ -194,7 +194,9 @@ impl Sqlite {
                 for row in dead {
                     free(&mut *connection, row.try_get(0).map_err(refusal)?).await?;
                 }
-                claim(connection, fence.worker, request).await
+                let look_at = gates::look(&mut *connection, micros(request.now)).await?;
+                let claims = claim(connection, fence.worker, request).await?;
+                Ok(Beat { claims, look_at })
             })
         });
         claimed.await.map_err(Refusal::into_error)
@@ -407,48 +409,4 @@ async fn free(connection: &mut SqliteConnection, worker: Uuid) -> Done<()> {
         .await
         .map(|_| ())
         .map_err(refusal)
-}
-
-async fn claim(
-    connection: &mut SqliteConnection,
-    worker: WorkerId,
-    request: ClaimRequest,
-) -> Done<Vec<Claim>> {
-    if request.limit == 0 {
-        return Ok(Vec::new());
-    }
-    // Timers fire in bounded batches, so that a crowd of them delays nobody for long.
-    let fire = "UPDATE queue SET ready = true WHERE (tenant, execution) IN (
-             SELECT tenant, execution FROM queue
-             WHERE due_at <= $1 AND NOT ready AND owner IS NULL AND due_at IS NOT NULL
-             ORDER BY due_at LIMIT $2)";
-    sqlx::query(fire)
-        .bind(micros(request.now))
-        .bind(i64::from(request.limit) + 1000)
-        .execute(&mut *connection)
-        .await
-        .map_err(refusal)?;
-    let take = "UPDATE queue SET owner = $1, ready = false, waiting_for = NULL
-         WHERE (tenant, execution) IN (
-             SELECT tenant, execution FROM queue WHERE ready
-             ORDER BY priority DESC, due_at LIMIT $2)
-         RETURNING tenant, execution, priority, due_at";
-    let rows = sqlx::query(take)
-        .bind(worker.as_uuid())
-        .bind(i64::from(request.limit))
-        .fetch_all(connection)
-        .await
-        .map_err(refusal)?;
-    let mut claims = Vec::with_capacity(rows.len());
-    for row in rows {
-        let claim = Claim {
-            tenant: TenantId::from_uuid(row.try_get(0).map_err(refusal)?),
-            execution: ExecutionId::from_uuid(row.try_get(1).map_err(refusal)?),
-        };
-        let priority: i64 = row.try_get(2).map_err(refusal)?;
-        let due: Option<i64> = row.try_get(3).map_err(refusal)?;
-        claims.push(((-priority, due), claim));
-    }
-    claims.sort_by_key(|(order, _)| *order);
-    Ok(claims.into_iter().map(|(_, claim)| claim).collect())
 }

@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::types::Uuid;
 
 use crate::ExecutionId;
-use crate::store::sea::rows::{attributes, checksum, micros, number};
+use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
 use crate::store::{Ended, Entry, Fence, InboxMessage, Next, Start, check};
 
 /// Refuses the batch if the lease is lost (`#01` name, `#02` id, `#03` epoch; see [`Script::add`]).
@@ -41,18 +41,20 @@ const JOURNAL: (&str, &str) = (
 
 const STARTS: &str =
     "INSERT OR ROLLBACK INTO execution (tenant, id, namespace, name, version, program, input,
-        parent, parent_effect, idempotency_key, attributes, started_at, status, output, error,
-        ended_at)
+        parent, parent_effect, idempotency_key, attributes, priority, started_at, status, output,
+        error, ended_at)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
         unhex(value ->> 5), value ->> 6, unhex(value ->> 7), value ->> 8, value ->> 9,
-        value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15
+        value ->> 10, value ->> 11, value ->> 12, value ->> '$[13][0]', value ->> '$[13][1]',
+        value ->> '$[13][2]', value ->> '$[13][3]'
     FROM json_each(#04);";
 
 const QUEUED: &str =
-    "INSERT OR ROLLBACK INTO queue (tenant, execution, owner, ready, due_at, priority,
-        waiting_for)
-    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN #02 END, value ->> 3,
-        value ->> 4, value ->> 5, value ->> 6
+    "INSERT OR ROLLBACK INTO queue (tenant, execution, owner, ready, held, due_at, priority,
+        waiting_for, gates)
+    SELECT unhex(value ->> 0), unhex(value ->> 1), CASE WHEN value ->> 2 THEN #02 END,
+        value ->> 3 AND value ->> 7 IS NULL, value ->> 7 IS NOT NULL, value ->> 4, value ->> 5,
+        value ->> 6, value ->> 7
     FROM json_each(#05);";
 
 const ATTRIBUTES: &str =
@@ -131,7 +133,7 @@ const MESSAGES: &str = "INSERT INTO temp.arrived (tenant, execution, id, kind, e
     FROM (SELECT tenant, execution, min(at) AS at FROM temp.arrived GROUP BY tenant, execution)
         AS woken
     WHERE queue.tenant = woken.tenant AND queue.execution = woken.execution
-        AND queue.owner IS NULL AND NOT queue.ready;
+        AND queue.owner IS NULL AND NOT queue.ready AND NOT queue.held;
     DELETE FROM temp.arrived;";
 
 /// Which entries are to be left out, for the batch whose guard or whose keys refused.
@@ -450,11 +452,14 @@ fn start<'e>((entry, start): (&'e Entry, &'e Start)) -> impl Serialize + use<'e>
         start.parent.and_then(|parent| parent.effect),
         &start.idempotency_key,
         attributes(start),
+        start.priority,
         micros(start.at),
-        end.map_or("active", |end| end.status.as_str()),
-        end.and_then(|end| end.output.as_deref()),
-        end.and_then(|end| end.error.as_deref()),
-        end.map(|end| micros(end.at)),
+        (
+            end.map_or("active", |end| end.status.as_str()),
+            end.and_then(|end| end.output.as_deref()),
+            end.and_then(|end| end.error.as_deref()),
+            end.map(|end| micros(end.at)),
+        ),
     )
 }
 
@@ -473,6 +478,7 @@ fn queued<'e>((entry, start): (&'e Entry, &'e Start)) -> Option<impl Serialize +
         due.map(micros),
         start.priority,
         waiting.map(check::without_nulls),
+        gates(&start.gates),
     ))
 }
 

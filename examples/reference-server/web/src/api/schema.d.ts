@@ -176,6 +176,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/workflows/{namespace}/{name}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the settings of a workflow. */
+        get: operations["workflow_settings_get"];
+        /** Replaces the settings of a workflow. They count at once, for those that wait too. */
+        put: operations["workflow_settings_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/workflows/{namespace}/{name}/executions": {
         parameters: {
             query?: never;
@@ -187,6 +205,26 @@ export interface paths {
         put?: never;
         /** Starts an execution of a workflow. */
         post: operations["execution_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts many executions; they queue and begin when it is their turn. An item that
+         *     fails harms no other.
+         */
+        post: operations["execution_start_batch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -437,6 +475,109 @@ export interface components {
             times: number;
         };
         /**
+         * BatchError
+         * @description Why one item was not started.
+         */
+        BatchError: {
+            /**
+             * Format: uint16
+             * @description The HTTP status that a start of its own would have had.
+             */
+            status: number;
+            /** @description The class of failure as a stable word. */
+            code: string;
+            /** @description What failed, why, and what to do. */
+            detail: string;
+            /**
+             * Format: uint64
+             * @description After how many seconds to try again, where that is known.
+             */
+            retry_after_s?: number | null;
+        };
+        /**
+         * BatchItem
+         * @description One execution to start.
+         */
+        BatchItem: {
+            /** @description The workflow: `namespace/name`. */
+            workflow: string;
+            /** @description The version; absent: the highest. */
+            version?: string | null;
+            /** @description The input; absent: an empty object. */
+            input?: unknown;
+            /**
+             * Format: int32
+             * @description Higher comes first when executions have to queue.
+             */
+            priority?: number | null;
+            /** @description Searchable names and values. */
+            attributes?: {
+                [key: string]: string;
+            } | null;
+            /** @description A repeated start with the same key finds the first execution. */
+            idempotency_key?: string | null;
+        };
+        /**
+         * BatchReply
+         * @description What became of all items.
+         */
+        BatchReply: {
+            /** @description In the order of the request. */
+            items: components["schemas"]["BatchResult"][];
+            /**
+             * Format: uint64
+             * @description How many failed.
+             */
+            failed: number;
+        };
+        /**
+         * BatchRequest
+         * @description Executions to start.
+         */
+        BatchRequest: {
+            /** @description At most 10,000. */
+            items: components["schemas"]["BatchItem"][];
+        };
+        /**
+         * BatchResult
+         * @description What became of one item.
+         */
+        BatchResult: {
+            /** @description The execution. */
+            id?: string | null;
+            /** @description Whether it had been started before. */
+            existing: boolean;
+            /** @description Why it was not started. */
+            error?: components["schemas"]["BatchError"] & unknown;
+        };
+        /**
+         * ConcurrencyLimit
+         * @description Executions of a workflow at work at the same time.
+         */
+        ConcurrencyLimit: {
+            /**
+             * Format: uint32
+             * @description How many at most.
+             */
+            max: number;
+            /** @description A jq expression on the input; the limit then counts for each of its values. */
+            key?: string | null;
+        };
+        /**
+         * Debounce
+         * @description Waits until starts pause, and then begins one execution for all of them.
+         */
+        Debounce: {
+            /** @description How long the pause is, as an ISO 8601 duration such as `PT10S`. */
+            period: string;
+            /** @description How long the first start waits at most; absent: ten periods. */
+            max_wait?: string | null;
+            /** @description A jq expression on the input; each of its values is debounced by itself. */
+            key?: string | null;
+            /** @description Which start counts; absent: `newest`. */
+            keep?: components["schemas"]["Keep"] & unknown;
+        };
+        /**
          * Event
          * @description One row of an execution's history.
          */
@@ -498,6 +639,8 @@ export interface components {
             duration_ms?: number | null;
             /** @description What it waits for, when it does. */
             waiting_for?: string | null;
+            /** @description What keeps it from beginning or going on, while it is pending. */
+            queued?: components["schemas"]["Queued"] & unknown;
             /** @description The raw input. */
             input: unknown;
             /** @description The output, once completed. */
@@ -510,6 +653,11 @@ export interface components {
             attributes: {
                 [key: string]: string;
             };
+            /**
+             * Format: int32
+             * @description Higher comes first when executions have to queue.
+             */
+            priority: number;
             /** @description The execution that started this one. */
             parent?: string | null;
         };
@@ -574,6 +722,11 @@ export interface components {
             /** @description The reason, for the history. */
             reason?: string | null;
         };
+        /**
+         * @description Which of several executions stays.
+         * @enum {string}
+         */
+        Keep: "oldest" | "newest";
         /**
          * MigrateBody
          * @description Which version an execution is to go on with.
@@ -717,6 +870,57 @@ export interface components {
             matched: number;
         };
         /**
+         * Queued
+         * @description What keeps a pending execution.
+         */
+        Queued: {
+            /** @description The limit that holds it; null: it waits for its tenant's turn and a worker. */
+            limit?: string | null;
+            /** @description The value of the limit's key. */
+            key?: string | null;
+            /**
+             * Format: uint32
+             * @description How many come before it there, counted up to 10,000.
+             */
+            ahead: number;
+            /**
+             * Format: uint32
+             * @description How many executions the limit allows at work.
+             */
+            max?: number | null;
+            /**
+             * Format: uint32
+             * @description How many are at work under it.
+             */
+            in_use?: number | null;
+            /**
+             * Format: date-time
+             * @description When it may go on at the earliest, as far as time alone says.
+             */
+            not_before?: string | null;
+        };
+        /**
+         * RateLimit
+         * @description Executions of a workflow in a time.
+         */
+        RateLimit: {
+            /**
+             * Format: uint32
+             * @description How many in a period, in the long run.
+             */
+            max: number;
+            /** @description The period, as an ISO 8601 duration such as `PT1M`. */
+            period: string;
+            /**
+             * Format: uint32
+             * @description How many may come at once after a pause; absent: `max` for `rate`, 1 for
+             *     `throttle`.
+             */
+            burst?: number | null;
+            /** @description A jq expression on the input; the limit then counts for each of its values. */
+            key?: string | null;
+        };
+        /**
          * RecentExecution
          * @description An execution in few words.
          */
@@ -831,6 +1035,16 @@ export interface components {
             password: string;
             /** @description The tenant to make. */
             tenant: components["schemas"]["TenantRequest"] & unknown;
+        };
+        /**
+         * Singleton
+         * @description Has at most one execution at work or waiting.
+         */
+        Singleton: {
+            /** @description A jq expression on the input; there is then one for each of its values. */
+            key?: string | null;
+            /** @description Which one stays; absent: `newest`. */
+            keep?: components["schemas"]["Keep"] & unknown;
         };
         /**
          * SkipBody
@@ -1030,6 +1244,32 @@ export interface components {
             items: components["schemas"]["WorkflowSummary"][];
             /** @description Leads to the next page; null on the last. */
             next_cursor?: string | null;
+        };
+        /**
+         * WorkflowSettings
+         * @description Settings of a workflow, whatever its version. What is absent is not limited.
+         */
+        WorkflowSettings: {
+            /**
+             * Format: int32
+             * @description The priority of starts that ask for none (or for 0).
+             */
+            priority: number;
+            /** @description How many may be at work. */
+            concurrency: components["schemas"]["ConcurrencyLimit"][];
+            /** @description How often it may be started; starts beyond are refused with 429. */
+            rate: components["schemas"]["RateLimit"][];
+            /** @description How often executions begin; starts beyond wait and are spread. */
+            throttle: components["schemas"]["RateLimit"][];
+            /** @description One execution for many starts in a row. */
+            debounce?: components["schemas"]["Debounce"] & unknown;
+            /** @description One execution at a time, and none waiting behind it. */
+            singleton?: components["schemas"]["Singleton"] & unknown;
+            /**
+             * Format: uint32
+             * @description How many executions may wait at these limits; starts beyond are refused with 429.
+             */
+            queue_max?: number | null;
         };
         /**
          * WorkflowSummary
@@ -1937,6 +2177,178 @@ export interface operations {
             };
         };
     };
+    workflow_settings_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings. */
+            200: {
+                headers: {
+                    ETAG: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowSettings"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    workflow_settings_put: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of the settings that are replaced; absent: whatever is there. */
+                "If-Match"?: string;
+            };
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkflowSettings"];
+            };
+        };
+        responses: {
+            /** @description The settings. */
+            200: {
+                headers: {
+                    ETAG: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowSettings"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     execution_start: {
         parameters: {
             query?: {
@@ -1948,7 +2360,8 @@ export interface operations {
             header?: {
                 /**
                  * @description A repeated start with the same key finds the first execution, for as long
-                 *     as that is kept; with another workflow, input or attributes it is refused.
+                 *     as that is kept; with another workflow, input, attributes or priority it is
+                 *     refused.
                  */
                 "Idempotency-Key"?: string;
             };
@@ -2017,6 +2430,93 @@ export interface operations {
             };
             /** @description There is no such thing in this tenant */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_start_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BatchRequest"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchReply"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,185 @@
+//! Commits starts: executions begin here, or queue.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::control::Action;
+use super::execution::Active;
+use super::life::{Core, Life};
+use super::progress::{Given, Identity, Prepared, Progress};
+use super::start::{Checked, Started};
+use crate::interpreter::Event;
+use crate::store::{Entry, Gate, Next, Outcome, Start};
+use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId};
+
+/// Executions at one gate that a newer start replaces.
+const AT_GATE_MAX: u32 = 1_000;
+
+impl Core {
+    /// Begins an execution that passes no gates.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        scope: &Scope,
+        checked: Checked,
+    ) -> Result<Started, Error> {
+        let start = checked.start;
+        let given = Given {
+            input: Arc::clone(&start.input),
+            attributes: start.attributes.clone(),
+        };
+        let progress = Progress::new(Identity {
+            tenant: scope.tenant(),
+            execution: checked.id,
+            program: checked.program,
+            parent: start.parent,
+            started_at: start.at,
+            priority: start.priority,
+            given: Some(Arc::new(given)),
+        });
+        let input = checked.input;
+        self.commit_start(progress, start, Event::Started { input })
+            .await
+    }
+
+    /// Commits an execution with its first event: here if it passes no gates, there is
+    /// room and nobody waits, else into the queue.
+    pub(super) async fn commit_start(
+        self: &Arc<Self>,
+        mut progress: Progress,
+        mut start: Start,
+        event: Event,
+    ) -> Result<Started, Error> {
+        let id = progress.identity.execution;
+        let Prepared { mut entry, effects } =
+            progress.prepare(self, std::slice::from_ref(&event), Vec::new(), true)?;
+        if matches!(entry.next, Next::Ended(_)) {
+            // Nothing is left that could be held.
+            start.gates.clear();
+        }
+        let held = !start.gates.is_empty();
+        entry.start = Some(start);
+        let owned = entry.next == Next::Owned && !held;
+        let place = self.life().filter(|_| owned).and_then(|life| {
+            let permit = self.permit(&life, progress.identity.tenant)?;
+            Some((life, permit))
+        });
+        if held || (owned && place.is_none()) {
+            entry.next = Next::Queued;
+        }
+        let (next, messages) = (entry.next.clone(), entry.messages.clone());
+        let told = self.lifecycle_is_read().then(|| entry.events.clone());
+        // Until it is in memory; else it could be taken for one that was lost.
+        let starting = place.as_ref().map(|(life, _)| Arc::clone(life));
+        let _starting = starting.as_ref().map(|life| life.begin(id));
+        let journal = place
+            .as_ref()
+            .map_or(&self.unfenced, |(life, _)| &life.journal);
+        let started = started(id, journal.append(entry).await?)?;
+        if started.existing {
+            return Ok(started);
+        }
+        self.feed.grew(id, || progress.growth(&next));
+        if let Some(rows) = told {
+            self.tell_lifecycle(&progress.identity, &rows, &next);
+        }
+        self.changed(progress.identity.tenant, || progress.row(&next));
+        self.announce(&messages).await;
+        match place {
+            Some((life, permit)) => {
+                let active = Active::new(Arc::clone(self), life, progress, permit);
+                drop(self.routines.spawn("execution", active.work(effects)));
+            }
+            None if next == Next::Queued => self.queued().await,
+            None => {}
+        }
+        Ok(started)
+    }
+
+    /// Gives room to a start, unless others wait for it: whoever has much at work waits
+    /// its turn too.
+    fn permit(&self, life: &Life, tenant: TenantId) -> Option<OwnedSemaphorePermit> {
+        let behind = self.behind.load(Ordering::Relaxed);
+        (!behind || life.is_small(tenant))
+            .then(|| life.permit())
+            .flatten()
+    }
+
+    /// Puts an execution into the queue that begins when it is claimed, and asks for the
+    /// end of those that it replaces. Tells no worker.
+    pub(super) async fn enqueue(&self, scope: &Scope, checked: Checked) -> Result<Started, Error> {
+        let gate = checked.start.gates.first().cloned();
+        let replaced = gate.filter(|_| checked.replaces);
+        let progress = Progress::new(Identity {
+            tenant: scope.tenant(),
+            execution: checked.id,
+            program: checked.program,
+            parent: checked.start.parent,
+            started_at: checked.start.at,
+            priority: checked.start.priority,
+            given: None,
+        });
+        let entry = Entry {
+            tenant: scope.tenant(),
+            execution: checked.id,
+            start: Some(checked.start),
+            events: Vec::new(),
+            snapshot: None,
+            subscribe: Vec::new(),
+            unsubscribe: Vec::new(),
+            consumed: Vec::new(),
+            messages: Vec::new(),
+            next: Next::Queued,
+        };
+        let started = started(checked.id, self.unfenced.append(entry).await?)?;
+        if started.existing {
+            return Ok(started);
+        }
+        self.changed(scope.tenant(), || progress.row(&Next::Queued));
+        if let Some(gate) = replaced {
+            self.replace_older(scope, &gate).await?;
+        }
+        Ok(started)
+    }
+
+    /// Asks for the end of all executions at a gate but the newest. Whoever starts one
+    /// there does it after its commit, so that of several at once one is left.
+    async fn replace_older(&self, scope: &Scope, gate: &Gate) -> Result<(), Error> {
+        let name = (&*gate.rule, &*gate.value);
+        let there = self.ports.store.gate_list(scope, name, AT_GATE_MAX).await?;
+        let mut started = Vec::with_capacity(there.len());
+        for one in &there {
+            let row = self.ports.store.execution_fetch(scope, one.execution);
+            let at = row.await?.map(|row| row.started_at);
+            started.push((at, one.execution));
+        }
+        let newest = started.into_iter().max().map(|(_, id)| id);
+        let debounced = gate.not_before.is_some();
+        for older in there {
+            let counts = !(debounced && older.passed);
+            if Some(older.execution) != newest && counts {
+                let reason = Some("a newer start took its place".to_owned());
+                self.command(scope, older.execution, Action::Cancel, reason)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads what became of a start's entry.
+fn started(id: ExecutionId, outcome: Outcome) -> Result<Started, Error> {
+    match outcome {
+        Outcome::Recorded => Ok(Started {
+            id,
+            existing: false,
+        }),
+        Outcome::AlreadyRecorded => Ok(Started { id, existing: true }),
+        Outcome::Exists(id) => Ok(Started { id, existing: true }),
+        Outcome::Refused(reason) => {
+            let message = format!("the database cannot take this start: {reason}");
+            Err(Error::new(ErrorKind::Invalid, message))
+        }
+    }
+}
