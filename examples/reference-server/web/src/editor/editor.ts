@@ -66,6 +66,7 @@ export function createEditor(options: EditorOptions): Editor {
         syntaxHighlighting(COLOURS),
         LOOK,
         EditorView.contentAttributes.of({
+          tabindex: '0',
           'aria-label': `${options.label}. Press Escape, then Tab, to leave the editor.`,
         }),
         EditorView.updateListener.of((update) => {

@@ -31,6 +31,12 @@ export function formOf(schema: Json): Field | null {
   return field.kind === 'object' && 0 < field.fields.length ? field : null;
 }
 
+/** An input that the schema's author gives as an example. */
+export function exampleOf(schema: Json): Json | undefined {
+  const examples = isSchema(schema) ? schema.examples : undefined;
+  return Array.isArray(examples) ? examples[0] : undefined;
+}
+
 function fieldOf(schema: Schema, root: Schema, key: string, isRequired: boolean, depth: number): Field {
   const target = resolve(schema, root);
   const field: Field = {

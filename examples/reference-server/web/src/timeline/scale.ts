@@ -24,6 +24,9 @@ const RATIO_MIN = 3;
 const GAP_WIDTH = 0.1;
 const GAPS_MAX = 5;
 
+/** About the width of a character of a label. */
+export const CHARACTER_PX = 6.2;
+
 interface Knot {
   at: number;
   place: number;
