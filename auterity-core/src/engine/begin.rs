@@ -39,6 +39,7 @@ impl Core {
             given: Some(Arc::new(given)),
         });
         let input = checked.input;
+        let _hold = checked.hold;
         self.commit_start(progress, start, Event::Started { input })
             .await
     }
@@ -109,6 +110,7 @@ impl Core {
     /// Puts an execution into the queue that begins when it is claimed, and asks for the
     /// end of those that it replaces. Tells no worker.
     pub(super) async fn enqueue(&self, scope: &Scope, checked: Checked) -> Result<Started, Error> {
+        let _hold = checked.hold;
         let gate = checked.start.gates.first().cloned();
         let replaced = gate.filter(|_| checked.replaces);
         let progress = Progress::new(Identity {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::admission::{TENANT_PREFIX, TenantSettings, WorkflowSettings, workflow_prefix};
 use super::handle::Handle;
-use super::start::{Leave, Origin, StartRequest, Started};
+use super::start::{Origin, StartRequest, Started};
 use crate::store::{FlowPut, FlowRow};
 use crate::{Error, ErrorKind, Scope};
 
@@ -45,17 +45,17 @@ impl Handle {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let core = &self.core;
+        let most = core.options.starts_max.min(requests.len());
+        let places = u32::try_from(most).unwrap_or(u32::MAX);
+        let _places = core.places(places)?;
         let mut checked = Vec::with_capacity(requests.len());
         for request in requests {
             checked.push(core.check_start(scope, request, Origin::default()).await);
         }
         // The journal's writer takes them in large batches.
-        let started = checked.into_iter().map(|leave| async move {
-            match leave? {
-                Leave::Existing(id) => Ok(Started { id, existing: true }),
-                Leave::New(checked) => core.start_later(scope, *checked).await,
-            }
-        });
+        let started = checked
+            .into_iter()
+            .map(|leave| async move { core.start_later(scope, leave?).await });
         let started = join_all(started).await;
         core.queued().await;
         Ok(started)

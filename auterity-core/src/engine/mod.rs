@@ -35,7 +35,7 @@ mod tests;
 mod worker;
 
 pub use admission::{
-    Admission, Admitted, Asked, ConcurrencyLimit, Debounce, Keep, Limits, Purpose, RateLimit,
+    Admission, Admitted, Asked, ConcurrencyLimit, Debounce, Hold, Keep, Limits, Purpose, RateLimit,
     Singleton, TenantSettings, Unlimited, WorkflowSettings,
 };
 pub use control::{Skip, order_of};

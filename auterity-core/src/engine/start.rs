@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 
-use super::admission::{Admitted, Asked, Purpose};
+use super::admission::{Admitted, Asked, Hold, Purpose};
 use super::life::Core;
 use super::progress::to_json;
 use crate::definition::Program;
@@ -19,6 +20,9 @@ const ATTRIBUTES_MAX: usize = 32;
 const ATTRIBUTE_BYTES_MAX: usize = 256;
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
+
+/// When to come again to a process with too many starts under way.
+const OVERLOAD_RETRY: Duration = Duration::from_secs(1);
 
 /// What to start, and with what.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +74,7 @@ pub(super) struct Origin {
 
 /// What a start with a key asks for, to compare it with an earlier one of the same key.
 #[derive(Debug)]
-struct Again {
+pub(super) struct Again {
     namespace: String,
     name: String,
     version: Option<String>,
@@ -122,14 +126,16 @@ pub(super) struct Checked {
     pub(super) start: Start,
     /// Whether older executions at the first gate are cancelled for it.
     pub(super) replaces: bool,
+    /// Kept until the start is in the store or has failed.
+    pub(super) hold: Option<Hold>,
     again: Option<Again>,
 }
 
 /// What checking a start gave.
 #[derive(Debug)]
 pub(super) enum Leave {
-    /// Another execution stands in its place.
-    Existing(ExecutionId),
+    /// Another execution stands in its place; if because of its key, what it is compared by.
+    There(ExecutionId, Option<Again>),
     /// It may be started.
     New(Box<Checked>),
 }
@@ -145,11 +151,14 @@ impl Core {
         origin: Origin,
     ) -> Result<Started, Error> {
         let _place = match origin.parent {
-            None => Some(self.starting.try_acquire().map_err(|_| overloaded())?),
+            None => Some(self.places(1)?),
             Some(_) => None,
         };
         let mut checked = match self.check_start(scope, request, origin).await? {
-            Leave::Existing(id) => return Ok(Started { id, existing: true }),
+            Leave::There(id, again) => {
+                let first = Started { id, existing: true };
+                return self.check_repeated(scope, first, again).await;
+            }
             Leave::New(checked) => *checked,
         };
         let again = checked.again.take();
@@ -164,14 +173,24 @@ impl Core {
     }
 
     /// Puts a checked start into the queue without a word to workers.
-    pub(super) async fn start_later(
-        &self,
-        scope: &Scope,
-        mut checked: Checked,
-    ) -> Result<Started, Error> {
-        let again = checked.again.take();
-        let started = self.enqueue(scope, checked).await?;
+    pub(super) async fn start_later(&self, scope: &Scope, leave: Leave) -> Result<Started, Error> {
+        let (started, again) = match leave {
+            Leave::There(id, again) => (Started { id, existing: true }, again),
+            Leave::New(mut checked) => {
+                let again = checked.again.take();
+                (self.enqueue(scope, *checked).await?, again)
+            }
+        };
         self.check_repeated(scope, started, again).await
+    }
+
+    /// Takes places for so many starts from outside, until what this gives is dropped.
+    pub(super) fn places(&self, count: u32) -> Result<SemaphorePermit<'_>, Error> {
+        self.starting.try_acquire_many(count).map_err(|_| {
+            let message = "more executions are being started than this process can take \
+                           (starts_max); try again later";
+            Error::new(ErrorKind::Overloaded, message).with_retry_after(OVERLOAD_RETRY)
+        })
     }
 
     /// Finds the program, checks the input and asks for leave.
@@ -199,18 +218,22 @@ impl Core {
                 purpose: Purpose::Start,
                 workflow: program.workflow(),
                 input: &request.input,
+                idempotency_key: request.idempotency_key.as_deref(),
                 now,
             };
             self.ports.admission.admit(scope, &asked).await?
         };
         if let Some(id) = admitted.existing {
-            return Ok(Leave::Existing(id));
+            return Ok(Leave::There(id, None));
         }
         let id = origin
             .id
             .unwrap_or_else(|| ExecutionId::generate(now, &*self.ports.entropy));
         let input = Arc::new(std::mem::take(&mut request.input));
         let again = Again::of(&request, &input);
+        if let Some(id) = admitted.repeated {
+            return Ok(Leave::There(id, again));
+        }
         let start = Start {
             workflow: program.workflow().clone(),
             program: program.hash(),
@@ -231,6 +254,7 @@ impl Core {
             input,
             start,
             replaces: admitted.replaces,
+            hold: admitted.hold,
             again,
         })))
     }
@@ -306,9 +330,4 @@ impl Core {
         }
         Ok(())
     }
-}
-
-fn overloaded() -> Error {
-    let message = "more executions are being started than this process can take; try again later";
-    Error::new(ErrorKind::Overloaded, message).with_retry_after(Duration::from_secs(1))
 }

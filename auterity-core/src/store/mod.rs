@@ -183,6 +183,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         id: ExecutionId,
     ) -> Result<Option<ExecutionRow>, Error>;
 
+    /// Finds the execution that a start with this idempotency key gave.
+    async fn execution_keyed(&self, scope: &Scope, key: &str)
+    -> Result<Option<ExecutionId>, Error>;
+
     /// Lists executions, newest first, without input, output and error.
     async fn execution_list(
         &self,

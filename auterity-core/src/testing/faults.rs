@@ -109,6 +109,7 @@ passed_on! {
     fn inbox_fetch(ids: &[ExecutionId]) -> Vec<InboxMessage>;
     fn subscription_match(tenant: TenantId, event_type: &str) -> Vec<Subscription>;
     fn execution_fetch(scope: &Scope, id: ExecutionId) -> Option<ExecutionRow>;
+    fn execution_keyed(scope: &Scope, key: &str) -> Option<ExecutionId>;
     fn execution_list(scope: &Scope, query: &ExecutionQuery) -> Page<ExecutionRow>;
     fn execution_recent(
         scope: &Scope, workflows: &[WorkflowRef], each_max: u32

@@ -107,7 +107,15 @@ async fn starts_beyond_a_rate_are_refused_with_the_time_to_wait() {
         &json!({"rate": [{"max": 2, "period": "PT1H"}]}),
     )
     .await;
-    assert_eq!(start(&fixture, &ada, &json!({})).await.status, 202);
+    let keyed = async || {
+        let call = fixture
+            .post(START)
+            .by(&ada)
+            .header("idempotency-key", "monday");
+        call.json(&json!({"input": {}})).send().await
+    };
+    let first = keyed().await;
+    assert_eq!(first.status, 202);
     assert_eq!(start(&fixture, &ada, &json!({})).await.status, 202);
     let refused = start(&fixture, &ada, &json!({})).await;
     let problem = refused.problem(429, "throttled");
@@ -119,6 +127,10 @@ async fn starts_beyond_a_rate_are_refused_with_the_time_to_wait() {
     );
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((1..=1_800).contains(&wait), "{wait}");
+    let again = keyed().await;
+    assert_eq!(again.status, 202);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(again.json()["id"], first.json()["id"]);
     put(&fixture, &ada, &json!({})).await;
     assert_eq!(start(&fixture, &ada, &json!({})).await.status, 202);
 }

@@ -8,16 +8,17 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::length::{Answer, Entered, Length};
 use super::settings::{TENANT_PREFIX, rule_name, workflow_prefix};
 use super::{
-    Admission, Admitted, Asked, Debounce, Keep, Purpose, RateLimit, Singleton, TenantSettings,
-    WorkflowSettings,
+    Admission, Admitted, Asked, Debounce, Hold, Keep, Purpose, RateLimit, Singleton,
+    TenantSettings, WorkflowSettings,
 };
 use crate::expression::{Budget, Expression, Variables};
 use crate::store::{AtGate, GATE_VALUE_BYTES_MAX, Gate, Store};
 use crate::{Error, ErrorKind, Scope, TenantId};
 
-/// How long settings and lengths of queues are remembered: how late a process sees what
+/// How long settings are remembered: how late a process sees what
 /// another one changed.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(1);
 
@@ -29,9 +30,6 @@ const AT_GATE_MAX: u32 = 100;
 
 /// When to come again to a full queue.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
-
-/// The length of a queue that was found full.
-const FULL: u32 = u32::MAX;
 
 /// Periods of a debounce that its first start waits at most, unless the settings say.
 const MAX_WAIT_PERIODS: i32 = 10;
@@ -49,8 +47,8 @@ pub struct Limits {
 struct Remembered {
     tenant: Option<(Timestamp, Arc<TenantSettings>)>,
     workflows: HashMap<(String, String), (Timestamp, Arc<Workflow>)>,
-    /// The lengths of queues by the beginning of their rules, and what was let in since.
-    lengths: HashMap<String, (Timestamp, u32)>,
+    /// The lengths of queues by the beginning of their rules.
+    lengths: HashMap<String, Length>,
 }
 
 /// A workflow's settings with its expressions compiled.
@@ -75,16 +73,16 @@ impl Limits {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, tenant: TenantId, note: impl FnOnce(&mut Remembered)) {
+    fn remember<T>(&self, tenant: TenantId, note: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut settings = self.lock();
         if REMEMBERED_MAX <= settings.len() {
-            settings.clear();
+            settings.retain(|_, about| about.forget());
         }
         let about = settings.entry(tenant).or_default();
         if REMEMBERED_MAX <= about.workflows.len() + about.lengths.len() {
-            *about = Remembered::default();
+            about.forget();
         }
-        note(about);
+        note(about)
     }
 
     async fn tenant(&self, scope: &Scope, now: Timestamp) -> Result<Arc<TenantSettings>, Error> {
@@ -135,25 +133,22 @@ impl Limits {
         prefix: Option<&str>,
         most: Option<u32>,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let Some(most) = most else { return Ok(()) };
-        let key = prefix.unwrap_or_default().to_owned();
-        let known = self.lock().get(&scope.tenant()).and_then(|about| {
-            let (at, length) = about.lengths.get(&key)?;
-            (now.duration_since(*at) < REMEMBERED).then_some((*at, *length))
+    ) -> Result<Option<Entered>, Error> {
+        let Some(most) = most else { return Ok(None) };
+        let key = prefix.unwrap_or_default();
+        let tenant = scope.tenant();
+        let mut answer = self.remember(tenant, |about| {
+            about.lengths.entry(key.to_owned()).or_default().ask(now)
         });
-        // What was counted up may have begun since: only a look makes full.
-        let (at, length) = match known {
-            Some((at, length)) if length < most || length == FULL => (at, length),
-            _ => (now, self.store.queue_length(scope, prefix, most).await?),
-        };
-        let full = most <= length;
-        let noted = if full { FULL } else { length + 1 };
-        self.remember(scope.tenant(), |about| {
-            about.lengths.insert(key, (at, noted));
-        });
-        if !full {
-            return Ok(());
+        if let Answer::Count(begun) = answer {
+            let counted = self.store.queue_length(scope, prefix, most).await?;
+            answer = self.remember(tenant, |about| {
+                let length = about.lengths.entry(key.to_owned()).or_default();
+                length.counted(begun, (counted, most), now)
+            });
+        }
+        if let Answer::Enter(entered) = answer {
+            return Ok(Some(entered));
         }
         let whose = if prefix.is_some() {
             "this workflow"
@@ -194,11 +189,14 @@ impl Limits {
         scope: &Scope,
         values: &Values<'_>,
         tenant: &TenantSettings,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Hold>, Error> {
         let (settings, now) = (&values.workflow.settings, values.asked.now);
-        self.check_queue(scope, Some(values.prefix), settings.queue_max, now)
-            .await?;
-        self.check_queue(scope, None, tenant.queue_max, now).await?;
+        let prefix = Some(values.prefix);
+        let entered = (
+            self.check_queue(scope, prefix, settings.queue_max, now)
+                .await?,
+            self.check_queue(scope, None, tenant.queue_max, now).await?,
+        );
         for limit in &settings.rate {
             let gate = values.gate("rate", limit.key.as_deref())?;
             self.check_rate(scope, (&gate.rule, &gate.value), limit, now)
@@ -208,7 +206,10 @@ impl Limits {
             let rule = rule_name(TENANT_PREFIX, "rate", None);
             self.check_rate(scope, (&rule, ""), limit, now).await?;
         }
-        Ok(())
+        Ok(match entered {
+            (None, None) => None,
+            entered => Some(Hold::new(entered)),
+        })
     }
 
     /// Refuses when starts come too often.
@@ -245,6 +246,12 @@ impl Admission for Limits {
         if *settings == WorkflowSettings::default() && *tenant == TenantSettings::default() {
             return Ok(admitted);
         }
+        if let Some(key) = asked.idempotency_key {
+            admitted.repeated = self.store.execution_keyed(scope, key).await?;
+            if admitted.repeated.is_some() {
+                return Ok(admitted);
+            }
+        }
         let prefix = workflow_prefix(&asked.workflow.namespace, &asked.workflow.name);
         let values = Values {
             limits: self,
@@ -258,7 +265,7 @@ impl Admission for Limits {
                 if admitted.existing.is_some() {
                     return Ok(admitted);
                 }
-                self.check_start(scope, &values, &tenant).await?;
+                admitted.hold = self.check_start(scope, &values, &tenant).await?;
             }
             Purpose::Repair => admitted.gates.extend(values.singleton()?),
         }
@@ -275,7 +282,22 @@ impl Admission for Limits {
     }
 
     fn forget(&self, tenant: TenantId) {
-        self.lock().remove(&tenant);
+        if let Some(about) = self.lock().get_mut(&tenant) {
+            about.forget();
+        }
+    }
+}
+
+impl Remembered {
+    /// Forgets what the store knows better; tells whether anything is left.
+    fn forget(&mut self) -> bool {
+        self.tenant = None;
+        self.workflows.clear();
+        self.lengths.retain(|_, length| {
+            length.forget();
+            length.is_busy()
+        });
+        !self.lengths.is_empty()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Leave to start: the port, and the settings that its own implementor follows.
 
+mod length;
 mod limits;
 mod settings;
 
@@ -57,21 +58,45 @@ pub struct Asked<'a> {
     pub workflow: &'a WorkflowRef,
     /// The raw input.
     pub input: &'a Value,
+    /// What makes a repeated start find the first.
+    pub idempotency_key: Option<&'a str>,
     /// The present time.
     pub now: Timestamp,
 }
 
 /// Leave, and what goes with it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Admitted {
     /// What the execution has to pass before it begins, in this order.
     pub gates: Vec<Gate>,
     /// The priority of a start that asks for none.
     pub priority: i32,
+    /// The execution that an earlier start with the same key gave: nothing is started.
+    /// Whoever refuses starts looks for it first, with
+    /// [`execution_keyed`](crate::store::Store::execution_keyed).
+    pub repeated: Option<ExecutionId>,
     /// The execution that stands in the place of a new one: nothing is started.
     pub existing: Option<ExecutionId>,
     /// Whether older executions at the first gate are cancelled once this one is there.
     pub replaces: bool,
+    /// Dropped once the start is in the store or has failed.
+    pub hold: Option<Hold>,
+}
+
+/// Something that lasts until a start is in the store or has failed.
+#[derive(Debug)]
+pub struct Hold {
+    _kept: Box<dyn fmt::Debug + Send + Sync>,
+}
+
+impl Hold {
+    /// Keeps a value, to drop it then.
+    #[must_use]
+    pub fn new(kept: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self {
+            _kept: Box::new(kept),
+        }
+    }
 }
 
 /// Always gives leave.

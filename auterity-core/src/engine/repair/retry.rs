@@ -159,6 +159,7 @@ impl Handle {
             purpose: Purpose::Repair,
             workflow: target.workflow(),
             input: &input,
+            idempotency_key: None,
             now: self.core.now(),
         };
         Ok(self.core.ports.admission.admit(scope, &asked).await?.gates)

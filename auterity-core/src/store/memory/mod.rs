@@ -274,6 +274,14 @@ impl Store for MemoryStore {
         Ok(own.map(|execution| execution.row(id, true)))
     }
 
+    async fn execution_keyed(
+        &self,
+        scope: &Scope,
+        key: &str,
+    ) -> Result<Option<ExecutionId>, Error> {
+        Ok(self.state().keyed(scope.tenant(), key))
+    }
+
     async fn execution_list(
         &self,
         scope: &Scope,

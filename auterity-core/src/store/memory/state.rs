@@ -214,6 +214,10 @@ impl State {
         })
     }
 
+    pub(super) fn keyed(&self, tenant: TenantId, key: &str) -> Option<ExecutionId> {
+        self.keys.get(&(tenant, key.to_owned())).copied()
+    }
+
     pub(super) fn inbox(&self, id: ExecutionId) -> Vec<InboxMessage> {
         let execution = self.executions.get(&id);
         execution.map(Execution::waiting).unwrap_or_default()

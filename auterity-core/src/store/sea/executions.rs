@@ -53,6 +53,17 @@ impl SeaStore {
             .transpose()
     }
 
+    pub(super) async fn find_keyed(
+        &self,
+        scope: &Scope,
+        key: &str,
+    ) -> Result<Option<ExecutionId>, Error> {
+        let text = "SELECT id FROM execution WHERE tenant = $1 AND idempotency_key = $2";
+        let values: Vec<Value> = vec![scope.tenant().as_uuid().into(), key.into()];
+        let found = self.one(text, values).await?;
+        found.map(|row| execution(&row, "id")).transpose()
+    }
+
     pub(super) async fn list_executions(
         &self,
         scope: &Scope,

@@ -324,6 +324,14 @@ impl Store for SeaStore {
         self.fetch_execution(scope, id).await
     }
 
+    async fn execution_keyed(
+        &self,
+        scope: &Scope,
+        key: &str,
+    ) -> Result<Option<ExecutionId>, Error> {
+        self.find_keyed(scope, key).await
+    }
+
     async fn execution_list(
         &self,
         scope: &Scope,

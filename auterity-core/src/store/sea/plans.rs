@@ -211,6 +211,8 @@ async fn read(store: &SeaStore) {
     assert!(!matched.expect("it matches").is_empty());
     let fetched = store.execution_fetch(&scope, ids[0]).await;
     assert!(fetched.expect("it fetches").is_some());
+    let keyed = store.execution_keyed(&scope, "key-7").await;
+    assert_eq!(Some(ids[0]), keyed.expect("it finds"));
     let events = store.journal_list(&scope, ids[0], 1, 10).await;
     assert_eq!(4, events.expect("it lists").len());
     let hash = ProgramHash::of("7");

@@ -238,12 +238,21 @@ pub(super) async fn idempotency_key_finds_the_first_start(store: Arc<dyn Store>)
         vec![Outcome::AlreadyRecorded],
         life.append(&[keyed(1, "monday")]).await
     );
+    assert_eq!(None, ok(store.execution_keyed(scope(2), "monday").await));
     // Another tenant's keys are its own, and an ended execution keeps its key.
     let mut foreign = keyed(5, "monday");
     foreign.tenant = tenant(2);
     life.record(&[foreign]).await;
     assert_eq!(2, life.claim(100, 2).await.len());
     life.record(&[entry(1, 2, completed())]).await;
+    for (whose, key, found) in [
+        (1, "monday", Some(1)),
+        (2, "monday", Some(5)),
+        (1, "", None),
+    ] {
+        let keyed = ok(store.execution_keyed(scope(whose), key).await);
+        assert_eq!(found.map(execution), keyed);
+    }
     assert_eq!(
         vec![Outcome::Exists(execution(1))],
         life.append(&[keyed(6, "monday")]).await

@@ -173,6 +173,14 @@ impl<S: Store> Store for Counting<S> {
         self.count().execution_fetch(scope, id).await
     }
 
+    async fn execution_keyed(
+        &self,
+        scope: &Scope,
+        key: &str,
+    ) -> Result<Option<ExecutionId>, Error> {
+        self.count().execution_keyed(scope, key).await
+    }
+
     async fn execution_list(
         &self,
         scope: &Scope,

@@ -1,5 +1,6 @@
 //! Flow control through the engine: turns, limits, one execution for many starts.
 
+mod refusals;
 mod repair;
 
 use std::collections::BTreeSet;
