@@ -23,7 +23,10 @@ export interface Text {
   mediaType: string;
 }
 
-type Options<O> = Pick<Call, 'idempotencyKey' | 'signal' | 'anonymous'> & {
+/** What goes to the client as it is. */
+type Passed = 'idempotencyKey' | 'ifMatch' | 'signal' | 'anonymous';
+
+type Options<O> = Pick<Call, Passed> & {
   query?: Query<O>;
   body?: Body<O> | Text;
 } & (ParametersOf<O, 'path'> extends undefined ? { path?: undefined } : { path: ParametersOf<O, 'path'> });
@@ -38,12 +41,25 @@ export class Api {
     this.#client = client;
   }
 
+  /** Also gives the `ETag`, for a `put` that must not overwrite what somebody else changed. */
+  async getTagged<P extends PathOf<'get'>>(
+    path: P,
+    ...[options]: Arguments<OperationOf<'get', P>>
+  ): Promise<{ value: Answer<OperationOf<'get', P>>; tag: string | null }> {
+    const response = await this.#client.send(address(path, options), callOf('GET', options));
+    return { value: (await response.json()) as Answer<OperationOf<'get', P>>, tag: response.headers.get('etag') };
+  }
+
   get<P extends PathOf<'get'>>(path: P, ...[options]: Arguments<OperationOf<'get', P>>): Promise<Answer<OperationOf<'get', P>>> {
     return this.#client.json(address(path, options), callOf('GET', options));
   }
 
   post<P extends PathOf<'post'>>(path: P, ...[options]: Arguments<OperationOf<'post', P>>): Promise<Answer<OperationOf<'post', P>>> {
     return this.#client.json(address(path, options), callOf('POST', options));
+  }
+
+  put<P extends PathOf<'put'>>(path: P, ...[options]: Arguments<OperationOf<'put', P>>): Promise<Answer<OperationOf<'put', P>>> {
+    return this.#client.json(address(path, options), callOf('PUT', options));
   }
 
   delete<P extends PathOf<'delete'>>(
@@ -54,7 +70,7 @@ export class Api {
   }
 }
 
-interface Loose extends Pick<Call, 'idempotencyKey' | 'signal' | 'anonymous'> {
+interface Loose extends Pick<Call, Passed> {
   path?: unknown;
   query?: unknown;
   body?: unknown;

@@ -6,7 +6,7 @@ const RETRIES_MAX = 2;
 const RETRY_WAIT_MS_MAX = 10_000;
 
 export interface Call {
-  method?: 'GET' | 'POST' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   query?: Record<string, string | number | null | undefined>;
   /** Sent as JSON, unless `contentType` says that it is text of another kind. */
   body?: unknown;
@@ -14,6 +14,8 @@ export interface Call {
   accept?: string;
   /** Present on calls that create, so that they can be repeated. */
   idempotencyKey?: string;
+  /** The `ETag` of what is replaced. */
+  ifMatch?: string | null;
   headers?: Record<string, string>;
   signal?: AbortSignal;
   /** Sends no token: the calls that make a session. */
@@ -108,6 +110,7 @@ export class Client {
     const headers = new Headers(call.headers);
     headers.set('accept', call.accept ?? 'application/json');
     if (this.#token && !call.anonymous) headers.set('authorization', `Bearer ${this.#token}`);
+    if (call.ifMatch) headers.set('if-match', call.ifMatch);
     if (call.idempotencyKey) headers.set('idempotency-key', call.idempotencyKey);
     let body: string | null = null;
     if (call.body !== undefined) {

@@ -10,6 +10,7 @@ export type ExecutionStatus = Schemas['ExecutionStatus'];
 export type ExecutionSummary = Schemas['ExecutionSummary'];
 export type MigrateOutcome = Schemas['MigrateOutcome'];
 export type Myself = Schemas['Myself'];
+export type Queued = Schemas['Queued'];
 export type RecentExecution = Schemas['RecentExecution'];
 export type RetryOutcome = Schemas['RetryOutcome'];
 export type SignedIn = Schemas['Session'];
@@ -20,6 +21,7 @@ export type TaskState = Schemas['TaskState'];
 export type Tokens = Schemas['SessionTokens'];
 export type Workflow = Schemas['Workflow'];
 export type WorkflowName = Schemas['WorkflowName'];
+export type WorkflowSettings = Schemas['WorkflowSettings'];
 export type WorkflowSummary = Schemas['WorkflowSummary'];
 export type WorkflowVersion = Schemas['WorkflowVersion'];
 

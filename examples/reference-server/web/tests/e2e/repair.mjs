@@ -10,17 +10,8 @@ const WAIT = '- approval: { wait: { hours: 6 } }';
 const BROKEN = '- charge: { call: http, with: { method: post, endpoint: http://127.0.0.1:9/charges } }';
 const MENDED = '- charge: { call: echo, with: { paid: 540 } }';
 
-/** `tools`: the page, its address, a member's e-mail and password, and the journey's helpers. */
-export async function repair({ page, base, member, heading, shoot, begin }) {
-  begin('a workflow of two versions is deployed over HTTP');
-  const answer = await page.request.post(`${base}/api/v1/auth/sign-in`, {
-    data: { email: member.email, password: member.password },
-  });
-  const token = (await answer.json()).session.access_token;
-  const call = (path, data, type = 'application/json') =>
-    page.request.post(`${base}/api/v1${path}`, {
-      data, headers: { authorization: `Bearer ${token}`, 'content-type': type },
-    });
+export async function repair({ page, call, heading, shoot, begin }) {
+  begin('a workflow of three versions is deployed over HTTP');
   await call('/workflows', definition('1.0.0', `${WAIT}\n${BROKEN}`), 'application/yaml');
   await call('/workflows', definition('1.0.1', `${WAIT}\n${MENDED}`), 'application/yaml');
   await call('/workflows', definition('2.0.0', MENDED), 'application/yaml');

@@ -9,6 +9,8 @@ import { isOver } from '../../ui/shapes.ts';
 const PAGE = 500;
 const TICK_MS = 100;
 const TICK_MS_CALM = 1_000;
+/** How often the place in a queue is looked at, of which no event tells. */
+const QUEUE_MS = 3_000;
 /** Answers say the time to the second only, so a smaller difference means nothing. */
 const SKEW_MS_MIN = 2_000;
 
@@ -27,6 +29,7 @@ export class ExecutionView {
   readonly #controller = new AbortController();
   #skew = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #queueTimer: ReturnType<typeof setTimeout> | undefined;
   #frame = 0;
   #isLoaded = false;
 
@@ -64,6 +67,7 @@ export class ExecutionView {
   stop(): void {
     this.#controller.abort();
     clearInterval(this.#timer);
+    clearTimeout(this.#queueTimer);
     cancelAnimationFrame(this.#frame);
   }
 
@@ -85,6 +89,9 @@ export class ExecutionView {
     this.#skew = SKEW_MS_MIN < Math.abs(skew) ? skew : 0;
     this.execution = (await response.json()) as Execution;
     this.now = Date.now() + this.#skew;
+    clearTimeout(this.#queueTimer);
+    // A look that fails is the last: the stream says when the server is away.
+    if (this.execution.queued) this.#queueTimer = setTimeout(() => void this.#fetch().catch(() => undefined), QUEUE_MS);
   }
 
   async #history(): Promise<void> {
