@@ -26,8 +26,10 @@ bench: ## measures the engine beside the raw limits of the same database
 	@.ci/services run -- .ci/bench $(ARGS)
 
 docs: ## builds the book and the pages of the crates' public items
+	@.ci/need docs
 	@.ci/docs
 
 clean: ## removes what the targets above built; keeps ./.auterity, your data
+	@.ci/need clean
 	cargo clean
 	rm -rf docs/book examples/reference-server/web/node_modules examples/reference-server/web/dist
