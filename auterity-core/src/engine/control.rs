@@ -13,7 +13,7 @@ use super::handle::Handle;
 use super::life::Core;
 use super::progress::{Progress, to_json};
 use crate::definition::ProgramHash;
-use crate::interpreter::{Event, Order, ParentClose, fits};
+use crate::interpreter::{Event, Order, ParentClose, TaskRecord, fits, read_records};
 use crate::store::{Control, EventRow, InboxMessage, MessageKind, Status};
 use crate::{Actor, Error, ErrorKind, ExecutionId, InboxId, Scope};
 
@@ -262,6 +262,17 @@ impl Core {
         self.announce(&[message]).await;
         Ok(Some(order))
     }
+}
+
+/// Gives the changes of tasks that a journal row records, in order.
+///
+/// # Errors
+/// Kind [`Corrupt`](ErrorKind::Corrupt) if the row was written by something else.
+pub fn tasks_of(row: &EventRow) -> Result<Vec<TaskRecord>, Error> {
+    read_records(&row.records, &row.payload, row.at).map_err(|error| {
+        let message = "the task records of a journal row cannot be read";
+        Error::new(ErrorKind::Corrupt, message).with_source(error)
+    })
 }
 
 /// Tells who asked for what a journal row records, and why, if somebody did.

@@ -1,18 +1,21 @@
 //! One execution in memory: waits for what it waits for, applies it, commits, goes on.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::ahead::{Ahead, Confirmed, Decided};
 use super::control::Command;
 use super::life::{Core, Life};
 use super::perform::Performed;
-use super::progress::{Prepared, Progress};
+use super::progress::Progress;
 use super::worker::UNREADABLE_WAIT;
 use crate::definition::ProgramHash;
 use crate::interpreter::{Effect, EffectResult, Event, Order, Problem, ProblemKind};
@@ -41,6 +44,14 @@ pub(super) struct Active {
     /// Nothing happened for a while: time to leave memory.
     lingering: bool,
     pub(super) performing: JoinSet<Performed>,
+    /// What came of effects that ended as they began.
+    pub(super) done: Vec<Performed>,
+    /// What is decided and not confirmed.
+    ahead: Ahead,
+    /// An answer of the journal that is to be looked at.
+    confirmed: Option<Result<Confirmed, Error>>,
+    /// Whether calls may run ahead of the journal.
+    pipelines: bool,
     pub(super) handles: HashMap<u64, AbortHandle>,
     _permit: OwnedSemaphorePermit,
 }
@@ -72,6 +83,10 @@ impl Active {
             effects: Vec::new(),
             lingering: false,
             performing: JoinSet::new(),
+            done: Vec::new(),
+            ahead: Ahead::default(),
+            confirmed: None,
+            pipelines: true,
             handles: HashMap::new(),
             _permit: permit,
         }
@@ -123,6 +138,14 @@ impl Active {
             if self.life.lost.is_cancelled() {
                 return Ok(());
             }
+            if let Some(confirmed) = self.confirmed.take() {
+                match self.confirm(confirmed?).await? {
+                    ControlFlow::Continue(_) => self.ahead.send(&self.life.journal),
+                    ControlFlow::Break(After::Stay) => {}
+                    ControlFlow::Break(After::Leave) => return Ok(()),
+                }
+                continue;
+            }
             let mut consumed = Vec::new();
             self.take_messages(&mut events, &mut consumed);
             end_unbegun(&mut events);
@@ -135,24 +158,46 @@ impl Active {
             }
             if nothing && !std::mem::take(&mut self.lingering) {
                 if self.life.draining.is_cancelled() && self.performing.is_empty() {
-                    return Ok(());
+                    return self.settle(Vec::new()).await.map(|_| ());
                 }
                 continue;
             }
-            match self.commit(&events, consumed).await? {
+            match self.commit(events, consumed).await? {
                 After::Stay => {}
                 After::Leave => return Ok(()),
             }
         }
     }
 
-    /// Waits until at least one thing happened, and gathers what else has by then.
+    /// Waits until at least one thing happened, and gathers what else has by then. An
+    /// answer of the journal comes alone.
     async fn wait(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        let idle = self.performing.is_empty();
+        self.confirmed = self.ahead.confirmed().now_or_never();
+        while self.confirmed.is_none() && self.ahead.is_full() {
+            tokio::select! {
+                confirmed = self.ahead.confirmed() => self.confirmed = Some(confirmed),
+                () = self.life.lost.cancelled() => return events,
+            }
+        }
+        if self.confirmed.is_some() {
+            return events;
+        }
+        for done in std::mem::take(&mut self.done) {
+            self.take_result(Ok(done), &mut events);
+        }
+        let idle = self.performing.is_empty() && self.ahead.is_empty();
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
         if let Some(first) = self.first.take() {
             events.push(first);
+        } else if !events.is_empty() {
+            // A function that never waits leaves the others their turn, and a deadline its
+            // own.
+            tokio::task::consume_budget().await;
+            let now = self.core.now();
+            if self.progress.state.next_due().is_some_and(|due| due <= now) {
+                events.push(Event::TimerFired);
+            }
         } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
         } else if self.waiting.is_empty() && self.migrations.is_empty() {
@@ -162,6 +207,10 @@ impl Active {
             // without end do not keep a deadline from being seen.
             tokio::select! {
                 biased;
+                confirmed = self.ahead.confirmed() => {
+                    self.confirmed = Some(confirmed);
+                    return events;
+                }
                 () = self.life.lost.cancelled() => return Vec::new(),
                 () = self.life.draining.cancelled(), if self.performing.is_empty() => {
                     return Vec::new();
@@ -223,9 +272,12 @@ impl Active {
         }
     }
 
+    /// Applies events, hands the entry that records them to the journal and begins what
+    /// follows: after the commit, or before it where only calls follow that may be
+    /// repeated.
     pub(super) async fn commit(
         &mut self,
-        events: &[Event],
+        events: Vec<Event>,
         consumed: Vec<InboxId>,
     ) -> Result<After, Error> {
         let idle = self.performing.is_empty()
@@ -233,31 +285,64 @@ impl Active {
             && self.waiting.is_empty()
             && self.inbox.is_empty()
             && self.migrations.is_empty();
-        let prepared = self.progress.prepare(&self.core, events, consumed, idle)?;
-        let Prepared { entry, effects } = prepared;
-        let (next, messages) = (entry.next.clone(), entry.messages.clone());
-        let told = self.core.lifecycle_is_read().then(|| entry.events.clone());
-        match self.life.journal.append(entry).await? {
+        let mut prepared = self.progress.prepare(&self.core, &events, consumed, idle)?;
+        let effects = std::mem::take(&mut prepared.effects);
+        let runs_ahead = self.pipelines && self.may_precede_commit(&events, &effects);
+        self.ahead.gather(prepared, events, runs_ahead);
+        if !runs_ahead {
+            return self.settle(effects).await;
+        }
+        self.ahead.send(&self.life.journal);
+        self.perform_ahead(effects);
+        Ok(After::Stay)
+    }
+
+    /// Waits until everything decided is committed, then begins the effects.
+    pub(super) async fn settle(&mut self, effects: Vec<Effect>) -> Result<After, Error> {
+        let mut after = After::Stay;
+        loop {
+            self.ahead.send(&self.life.journal);
+            if self.ahead.is_empty() {
+                break;
+            }
+            let confirmed = self.ahead.confirmed().await?;
+            match self.confirm(confirmed).await? {
+                ControlFlow::Continue(next) => after = next,
+                ControlFlow::Break(after) => return Ok(after),
+            }
+        }
+        if matches!(after, After::Stay) {
+            self.perform(effects);
+        }
+        Ok(after)
+    }
+
+    /// Takes the journal's answer. A break says that the execution went back to where the
+    /// journal has it, so that what was to follow is void.
+    async fn confirm(&mut self, confirmed: Confirmed) -> Result<ControlFlow<After, After>, Error> {
+        let Confirmed { outcome, decided } = confirmed;
+        match outcome {
             Outcome::Recorded => {}
-            Outcome::Refused(reason) => return self.refused(events, &reason).await,
+            Outcome::Refused(reason) => {
+                return self.refused(decided, &reason).await.map(ControlFlow::Break);
+            }
             Outcome::AlreadyRecorded | Outcome::Exists(_) => {
                 let message = "another worker went on with the execution";
                 return Err(Error::new(ErrorKind::Fenced, message));
             }
         }
-        self.tell(&next);
-        if let Some(rows) = told {
+        let entry = &decided.entry;
+        self.tell(&entry.next);
+        if self.core.lifecycle_is_read() {
             let identity = &self.progress.identity;
-            self.core.tell_lifecycle(identity, &rows, &next);
+            self.core
+                .tell_lifecycle(identity, &entry.events, &entry.next);
         }
-        self.core.announce(&messages).await;
-        Ok(match next {
-            Next::Owned | Next::Queued => {
-                self.perform(effects);
-                After::Stay
-            }
+        self.core.announce(&entry.messages).await;
+        Ok(ControlFlow::Continue(match &entry.next {
+            Next::Owned | Next::Queued => After::Stay,
             Next::Parked { .. } | Next::Ended(_) => After::Leave,
-        })
+        }))
     }
 
     pub(super) fn tell(&self, next: &Next) {
@@ -276,8 +361,9 @@ impl Active {
     }
 
     /// The database cannot take what an event carries: the execution goes back to
-    /// where it was, and the effect fails with the reason instead.
-    async fn refused(&mut self, events: &[Event], reason: &str) -> Result<After, Error> {
+    /// where the journal has it. Then the effect fails with the reason instead; if calls
+    /// ran ahead, they are first repeated without, so that it is known which one it is.
+    async fn refused(&mut self, decided: Decided, reason: &str) -> Result<After, Error> {
         let identity = &self.progress.identity;
         let loaded = self
             .core
@@ -292,20 +378,40 @@ impl Active {
             )
         })?;
         self.progress = Progress::recover(&self.core, &loaded).await?;
-        let replaced: Vec<Event> = events
+        self.ahead.forget();
+        if decided.ran_ahead {
+            tracing::warn!(reason, "calls that ran ahead of the journal are repeated");
+            self.pipelines = false;
+            self.begin_again(loaded.inbox);
+            return Ok(After::Stay);
+        }
+        let replaced: Vec<Event> = decided
+            .events
             .iter()
             .map(|event| without_payload(event, reason))
             .collect();
-        if replaced != events {
-            return Box::pin(self.commit(&replaced, Vec::new())).await;
+        if replaced != decided.events {
+            return Box::pin(self.commit(replaced, Vec::new())).await;
         }
         let detail = format!("the database refuses what the execution wrote: {reason}");
-        if matches!(events, [Event::Failed { .. }]) {
+        if matches!(decided.events[..], [Event::Failed { .. }]) {
             return Err(Error::new(ErrorKind::Internal, detail));
         }
         // Another try would be refused as well.
         let problem = self.progress.failure(detail);
-        Box::pin(self.commit(&[Event::Failed { problem }], Vec::new())).await
+        Box::pin(self.commit(vec![Event::Failed { problem }], Vec::new())).await
+    }
+
+    /// Gives up what is under way and begins what the state waits for.
+    fn begin_again(&mut self, inbox: Vec<InboxMessage>) {
+        self.performing = JoinSet::new();
+        self.done.clear();
+        self.handles.clear();
+        self.seen.clear();
+        self.waiting = inbox;
+        let effects = self.progress.state.pending();
+        let effects = effects.map(|effect| Effect::Perform { effect }).collect();
+        self.perform(effects);
     }
 }
 

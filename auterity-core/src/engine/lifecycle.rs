@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::control::tasks_of;
 use super::handle::Handle;
 use super::life::Core;
 use super::progress::Identity;
@@ -136,7 +137,7 @@ fn events(identity: &Identity, rows: &[EventRow], next: &Next) -> Vec<Value> {
             _ => {}
         }
         // What was written was made by this process a moment ago.
-        let records: Vec<TaskRecord> = serde_json::from_str(&row.records).unwrap_or_default();
+        let records = tasks_of(row).unwrap_or_default();
         for record in &records {
             told.task(record);
         }

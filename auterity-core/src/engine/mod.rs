@@ -13,6 +13,7 @@
 //! under way at a crash is done again with the same key.
 
 mod admission;
+mod ahead;
 mod begin;
 mod control;
 mod execution;
@@ -38,7 +39,7 @@ pub use admission::{
     Admission, Admitted, Asked, ConcurrencyLimit, Debounce, Hold, Keep, Limits, Purpose, RateLimit,
     Singleton, TenantSettings, Unlimited, WorkflowSettings,
 };
-pub use control::{Skip, order_of};
+pub use control::{Skip, order_of, tasks_of};
 pub use feed::FeedItem;
 pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};

@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
-use crate::functions::{Function, Invocation};
-use crate::interpreter::{Effect, EffectResult, Machine, Problem, ProblemKind, Request, request};
+use crate::functions::{Durability, Function, Invocation};
+use crate::interpreter::{
+    Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, called_function, request,
+};
 use crate::store::Parent;
 use crate::{ErrorKind, ExecutionId, TenantId};
 
@@ -41,12 +43,60 @@ impl Active {
     }
 
     fn begin(&mut self, effect: u64) {
+        if let Some(work) = self.prepare(effect) {
+            let handle = self.performing.spawn(work);
+            self.handles.insert(effect, handle);
+        }
+    }
+
+    /// Tells whether these effects may begin before the commit of the events they follow
+    /// from: calls of functions that may be repeated. Everything else is visible outside,
+    /// and a changed version is known only once it is recorded.
+    pub(super) fn may_precede_commit(&self, events: &[Event], effects: &[Effect]) -> bool {
+        let pipelined = |effect: &Effect| match effect {
+            Effect::Perform { effect } => self.is_pipelined(*effect),
+            _ => false,
+        };
+        !effects.is_empty()
+            && effects.iter().all(pipelined)
+            && events.iter().all(|event| event.rebuilt().is_none())
+    }
+
+    fn is_pipelined(&self, effect: u64) -> bool {
+        let progress = &self.progress;
+        let function = called_function(&progress.identity.program, &progress.state, effect);
+        function
+            .and_then(|function| self.core.ports.functions.find(function))
+            .is_some_and(|found| found.declared_durability() == Durability::Pipelined)
+    }
+
+    /// Begins calls that need not wait for a commit. One that comes alone begins on the
+    /// spot and often ends there.
+    pub(super) fn perform_ahead(&mut self, effects: Vec<Effect>) {
+        let [Effect::Perform { effect }] = effects[..] else {
+            return self.perform(effects);
+        };
+        let Some(work) = self.prepare(effect) else {
+            return;
+        };
+        let mut work = Box::pin(work);
+        match work.as_mut().now_or_never() {
+            Some(done) => self.done.push(done),
+            None => {
+                let handle = self.performing.spawn(work);
+                self.handles.insert(effect, handle);
+            }
+        }
+    }
+
+    /// Gives the work of an effect, unless it is not to begin.
+    fn prepare(&self, effect: u64) -> Option<impl Future<Output = Performed> + Send + 'static> {
         let state = &self.progress.state;
         // A later event of the same entry may have given the effect up, or suspended the
         // execution. A resumed one asks again for everything that is not at its end.
         let begins = state.expects(effect) && !state.is_suspended();
         if self.life.is_over() || !begins || self.handles.contains_key(&effect) {
-            return;
+            return None;
         }
         let identity = &self.progress.identity;
         let machine = Machine {
@@ -68,8 +118,7 @@ impl Active {
             execution: identity.execution,
             effect,
         };
-        let handle = self.performing.spawn(doing.work(request));
-        self.handles.insert(effect, handle);
+        Some(doing.work(request))
     }
 }
 

@@ -12,7 +12,7 @@ use super::life::Core;
 use crate::definition::Program;
 use crate::interpreter::{
     Effect, EffectResult, End, Event, Machine, Problem, ProblemKind, STATE_FORMAT, State,
-    Transition, transition,
+    Transition, transition, write_records,
 };
 use crate::store::{
     Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Parent,
@@ -206,14 +206,15 @@ impl Progress {
     ) -> Result<Vec<Effect>, Error> {
         self.sequence += 1;
         let transition = self.transition(core, event, at);
-        let (payload, records) = (to_json(event)?, to_json(&transition.records)?);
+        let payload = to_json(event)?;
+        let records = write_records(&transition.records, event, at).map_err(unwritable)?;
         self.tail_bytes += payload.len() + records.len();
         rows.push(EventRow {
             sequence: self.sequence,
             at,
             kind: event.kind(),
             payload,
-            records,
+            records: Arc::from(records),
         });
         Ok(transition.effects)
     }
@@ -415,9 +416,11 @@ impl Progress {
 pub(super) fn to_json(value: &impl serde::Serialize) -> Result<Arc<str>, Error> {
     serde_json::to_string(value)
         .map(Arc::from)
-        .map_err(|error| {
-            Error::new(ErrorKind::Internal, "a record cannot be written as JSON").with_source(error)
-        })
+        .map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "a record cannot be written as JSON").with_source(error)
 }
 
 fn unsubscribed(effects: &[Effect]) -> Vec<u64> {

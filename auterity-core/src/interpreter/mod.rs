@@ -6,6 +6,7 @@
 //! [`TaskRecord`]s. So a snapshot plus the events after it gives the same state as
 //! all events from the start.
 
+mod brief;
 mod control;
 mod data_flow;
 mod effect;
@@ -25,6 +26,7 @@ mod state;
 mod task;
 mod transition;
 
+pub(crate) use brief::{read as read_records, write as write_records};
 pub use control::CANCELLED;
 pub use effect::{Effect, Filter, FilterCorrelation, ParentClose};
 pub use event::{EffectResult, Event};
@@ -33,6 +35,6 @@ pub use order::Order;
 pub use problem::{Problem, ProblemKind};
 pub use rebuild::{PutBack, Rebuilt, Repeated, Stretch};
 pub use record::{TaskRecord, TaskState, fits};
-pub use request::{Request, request};
+pub use request::{Request, called_function, request};
 pub use state::{End, STATE_FORMAT, State};
 pub use transition::{Machine, Transition, transition};

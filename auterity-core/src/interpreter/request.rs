@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::data_flow::View;
-use super::state::{Data, State, Thread, Waiting};
+use super::state::{Data, State, TaskFrame, Waiting};
 use super::{EffectResult, Machine, Problem, ProblemKind};
-use crate::definition::{RunWorkflow, TaskIndex, TaskKind};
+use crate::definition::{Program, RunWorkflow, TaskIndex, TaskKind};
 use crate::expression::Template;
 
 /// What is to be done outside.
@@ -74,11 +74,7 @@ pub fn request(
             result: result.clone(),
         });
     }
-    let waiting = state.threads.iter().find(|(_, thread)| {
-        matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
-    });
-    let frame = waiting.and_then(|(id, thread)| Some((*id, Thread::top_task(thread)?)));
-    let Some((thread, frame)) = frame else {
+    let Some((thread, frame)) = asking(state, effect) else {
         return Err(Problem::new(
             ProblemKind::Runtime,
             "no task waits for this effect",
@@ -110,6 +106,25 @@ pub fn request(
         _ => Err(Problem::new(ProblemKind::Runtime, "the task has no effect")),
     };
     made.map_err(|problem| problem.at(&task.reference))
+}
+
+/// Gives the name of the function that the effect with this number calls, if it is a call
+/// that has not ended.
+#[must_use]
+pub fn called_function<'p>(program: &'p Program, state: &State, effect: u64) -> Option<&'p str> {
+    let (_, frame) = asking(state, effect)?;
+    match &program.task(TaskIndex(frame.task)).kind {
+        TaskKind::Call(call) if !state.known.contains_key(&effect) => Some(&call.function),
+        _ => None,
+    }
+}
+
+/// Gives the thread and the task that wait for an effect.
+fn asking(state: &State, effect: u64) -> Option<(u32, &TaskFrame)> {
+    let (id, thread) = state.threads.iter().find(|(_, thread)| {
+        matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+    })?;
+    Some((*id, thread.top_task()?))
 }
 
 /// Checks that the secrets are there, as the standard wants it.

@@ -253,7 +253,8 @@ pub struct EventRow {
     pub kind: &'static str,
     /// The interpreter's event as JSON text.
     pub payload: Arc<str>,
-    /// The task records that followed from it, as JSON text (an array).
+    /// The task records that followed from it, in the interpreter's short form as JSON
+    /// text (an array); [`tasks_of`](crate::engine::tasks_of) reads them.
     pub records: Arc<str>,
 }
 

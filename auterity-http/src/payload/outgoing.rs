@@ -32,8 +32,7 @@ impl Serialize for Raw {
     }
 }
 
-/// JSON text that is known to have the form of a type, which stands for it in the
-/// OpenAPI document. The text is not parsed to go out.
+/// JSON that has the form of a type, which stands for it in the OpenAPI document.
 #[derive(Debug)]
 pub(crate) struct RawAs<T> {
     raw: Raw,
@@ -45,6 +44,14 @@ impl<T> RawAs<T> {
     pub(crate) fn from_text(text: &str) -> Result<Self, Problem> {
         Ok(Self {
             raw: Raw::from_text(text)?,
+            form: PhantomData,
+        })
+    }
+
+    /// Takes over what is written in that form.
+    pub(crate) fn of(value: &impl Serialize) -> Result<Self, Problem> {
+        Ok(Self {
+            raw: Raw(serde_json::value::to_raw_value(value).map_err(Problem::internal)?),
             form: PhantomData,
         })
     }

@@ -10,8 +10,14 @@ mod wiring;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
 use crate::config::Arguments;
 use crate::failure::Failure;
+
+/// Executions are many small values; the system's allocator takes a tenth of their time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read() {

@@ -155,7 +155,7 @@ impl Active {
         let target = self.core.programs.pinned(identity.tenant, program).await?;
         let present = Arc::clone(&identity.program);
         if present.hash() == program || self.progress.state.end().is_some() {
-            return self.commit(&[], vec![id]).await;
+            return self.commit(Vec::new(), vec![id]).await;
         }
         let event = match self.progress.state.mapped(&present, &target) {
             Ok(state) => Event::Migrated {
@@ -172,7 +172,7 @@ impl Active {
         if mapped {
             self.progress.identity.program = target;
         }
-        let after = self.commit(&[event], vec![id]).await?;
+        let after = self.commit(vec![event], vec![id]).await?;
         if mapped {
             let identity = &self.progress.identity;
             self.core.label(identity).await;

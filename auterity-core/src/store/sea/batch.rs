@@ -187,6 +187,7 @@ pub(super) fn refusal(error: sqlx::Error) -> Refusal {
 fn postgres_refusal(error: sqlx::Error, code: &str, reason: String) -> Refusal {
     match code {
         "AU001" => return Refusal::Other(fenced()),
+        "AU002" => return Refusal::Duplicate,
         // Serialization failure, deadlock.
         "40001" | "40P01" => return Refusal::Again(unavailable(error)),
         _ => {}

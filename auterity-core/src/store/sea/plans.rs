@@ -453,33 +453,49 @@ async fn hot_functions(store: &SeaStore, connection: &mut PgConnection) {
 /// The call of `journal_append` with a row in most columns: two executions go on (one
 /// parks, one ends), with everything that hangs on it.
 async fn append_call(connection: &mut PgConnection, worker: &str, skipping: bool) -> String {
-    let text = "SELECT unnest(proargnames)::text AS name, unnest(proargtypes)::regtype::text AS kind
-         FROM pg_proc WHERE proname = 'journal_append' AND pronamespace = current_schema()::regnamespace";
+    let text = "SELECT p.name, p.kind::regtype::text AS kind,
+             array_agg(a.attname::text ORDER BY a.attnum) AS fields,
+             array_agg(a.atttypid::regtype::text ORDER BY a.attnum) AS kinds
+         FROM pg_proc, unnest(proargnames, proargtypes) WITH ORDINALITY AS p (name, kind, place)
+         JOIN pg_type t ON t.oid = p.kind
+         JOIN pg_type e ON e.oid = t.typelem
+         JOIN pg_attribute a ON a.attrelid = e.typrelid AND 0 < a.attnum
+         WHERE proname = 'journal_append' AND pronamespace = current_schema()::regnamespace
+         GROUP BY p.name, p.kind, p.place ORDER BY p.place";
     let parameters = sqlx::query(text).fetch_all(connection).await;
     let mut values = Vec::new();
-    for row in parameters.expect("it is there").iter().skip(4) {
-        let (name, kind): (String, String) = (row.get(0), row.get(1));
+    for parameter in parameters.expect("it is there") {
+        let (name, kind): (String, String) = (parameter.get("name"), parameter.get("kind"));
         // Nothing starts. The executions are not the worker's, so that checking whose
         // they are skips all that would be written.
-        let starts = name.starts_with("s_") || name.starts_with("t_");
-        let absent = starts || (!skipping && name.starts_with("a_"));
-        let of = |numbers: [u128; 2]| {
-            let [first, second] = numbers.map(|number| execution(number).as_uuid().to_string());
-            format!("'{first}','{second}'")
+        let starts = matches!(&*name, "starts" | "attributes");
+        if starts || (!skipping && name == "appends") {
+            values.push(format!("NULL::{kind}"));
+            continue;
+        }
+        let (fields, kinds): (Vec<String>, Vec<String>) =
+            (parameter.get("fields"), parameter.get("kinds"));
+        let row = |place: usize| {
+            let fields = fields.iter().zip(&kinds);
+            let fields: Vec<String> = fields
+                .map(|(field, kind)| match (&**field, &**kind) {
+                    ("id", _) => quoted([800_000, 800_001][place]),
+                    (_, "uuid") => quoted([4, 6][place]),
+                    (_, "boolean") => "false".to_owned(),
+                    (_, "text") => ["'x'", "'y'"][place].to_owned(),
+                    _ => ["70007", "70008"][place].to_owned(),
+                })
+                .collect();
+            format!("ROW({})", fields.join(", "))
         };
-        let row = match (&*name, &*kind) {
-            _ if absent => String::new(),
-            ("c_id" | "m_id", _) => of([800_000, 800_001]),
-            (name, _) if name.ends_with("_tenant") => of([4, 6]),
-            (_, "uuid[]") => of([4, 6]),
-            (_, "boolean[]") => "false, false".to_owned(),
-            (_, "text[]") => "'x','y'".to_owned(),
-            _ => "70007, 70008".to_owned(),
-        };
-        values.push(format!("ARRAY[{row}]::{kind}"));
+        values.push(format!("ARRAY[{}, {}]::{kind}", row(0), row(1)));
     }
     format!(
-        "SELECT journal_append(true, {worker}, {})",
+        "SELECT journal_append(true, false, false, {worker}, {})",
         values.join(", ")
     )
+}
+
+fn quoted(number: u128) -> String {
+    format!("'{}'", execution(number).as_uuid())
 }

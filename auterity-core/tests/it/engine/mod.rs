@@ -7,6 +7,7 @@ mod fixture;
 mod flow;
 mod lifecycle;
 mod messages;
+mod pipelined;
 mod repair;
 mod replay;
 mod samples;

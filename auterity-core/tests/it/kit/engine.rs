@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auterity_core::clock::{Entropy, SystemEntropy};
-use auterity_core::engine::{Engine, Handle, Ports, StartRequest};
+use auterity_core::engine::{Engine, Handle, Ports, StartRequest, tasks_of};
 use auterity_core::functions::{Functions, Http, HttpOptions, OpenApi};
-use auterity_core::interpreter::{TaskRecord, TaskState};
+use auterity_core::interpreter::TaskState;
 use auterity_core::store::{EventRow, SeaOptions, SeaStore, Status, Store};
 use auterity_core::{ExecutionId, Scope};
 use sea_orm::{ConnectionTrait, Database};
@@ -142,9 +142,7 @@ async fn tasks(
     let events: Vec<EventRow> = events.map_err(|error| format!("{error:?}"))?;
     let mut tasks = BTreeMap::new();
     for event in events {
-        let records: Vec<TaskRecord> =
-            serde_json::from_str(&event.records).map_err(|error| error.to_string())?;
-        for record in records {
+        for record in tasks_of(&event).map_err(|error| error.to_string())? {
             let (_, activation) = record.path.rsplit_once('#').ok_or("a path without '#'")?;
             let activation: u64 = activation.parse().map_err(|_| "no number of activation")?;
             tasks.insert(activation, (record.name, word(record.state).to_owned()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use auterity_core::engine::{ExecutionView, Handle, order_of};
+use auterity_core::engine::{ExecutionView, Handle, order_of, tasks_of};
 use auterity_core::store::{self, EventRow, ExecutionRow, Status};
 use auterity_core::{ExecutionId, Scope};
 use poem_openapi::{Enum, Object};
@@ -295,7 +295,7 @@ impl Event {
             kind: row.kind.to_owned(),
             by: order.as_ref().map(|order| order.by.to_string()),
             reason: order.and_then(|order| order.reason),
-            tasks: RawAs::from_text(&row.records)?,
+            tasks: RawAs::of(&tasks_of(row)?)?,
         })
     }
 }

@@ -31,6 +31,18 @@ pub(crate) struct Load {
     pub(crate) p99: Duration,
 }
 
+impl Load {
+    /// Gives the load in smaller units, of which each piece of work was so many.
+    pub(crate) fn in_units_of(self, pieces: u32) -> Self {
+        Self {
+            total: self.total * u64::from(pieces),
+            per_second: self.per_second * f64::from(pieces),
+            p50: self.p50 / pieces,
+            p99: self.p99 / pieces,
+        }
+    }
+}
+
 /// Works with a number of workers, each beginning anew as soon as it is done.
 pub(crate) async fn closed_loop<W, F>(
     in_flight: usize,

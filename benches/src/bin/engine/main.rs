@@ -27,10 +27,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use self::load::{Load, Window};
 use self::place::{Directory, Server};
 use self::plan::Cell;
+
+/// The reference server's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Whatever made a measurement impossible.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -166,7 +171,11 @@ async fn sample(
         return match cell.subject {
             plan::Subject::Raw => raw::sqlite(&file, in_flight, window).await,
             plan::Subject::Ceiling => ceiling::sqlite(&file, in_flight, window).await,
-            plan::Subject::Engine => ours::sqlite(&file, in_flight, window).await,
+            plan::Subject::Engine => ours::sqlite(&file, ours::FIVE, in_flight, window).await,
+            plan::Subject::Strict => ours::sqlite(&file, ours::STRICT, in_flight, window).await,
+            plan::Subject::Pipelined => {
+                ours::sqlite(&file, ours::PIPELINED, in_flight, window).await
+            }
             plan::Subject::Dbos => Err("dbos knows no SQLite".into()),
         };
     }
@@ -174,7 +183,11 @@ async fn sample(
     let sample = match cell.subject {
         plan::Subject::Raw => raw::postgres(&database, in_flight, window).await,
         plan::Subject::Ceiling => ceiling::postgres(&database, in_flight, window).await,
-        plan::Subject::Engine => ours::postgres(&database, in_flight, window).await,
+        plan::Subject::Engine => ours::postgres(&database, ours::FIVE, in_flight, window).await,
+        plan::Subject::Strict => ours::postgres(&database, ours::STRICT, in_flight, window).await,
+        plan::Subject::Pipelined => {
+            ours::postgres(&database, ours::PIPELINED, in_flight, window).await
+        }
         #[cfg(feature = "peers")]
         plan::Subject::Dbos => peer::postgres(&database, in_flight, window).await,
         #[cfg(not(feature = "peers"))]

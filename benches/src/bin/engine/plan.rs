@@ -35,6 +35,10 @@ pub(crate) enum Subject {
     Ceiling,
     /// The engine.
     Engine,
+    /// The tasks of one execution, each after the commit of the one before.
+    Strict,
+    /// The tasks of one execution that need not wait for commits.
+    Pipelined,
     /// The crate `dbos`.
     Dbos,
 }
@@ -46,17 +50,30 @@ impl Subject {
             Self::Raw => "raw commits R",
             Self::Ceiling => "group commit G",
             Self::Engine => "auterity",
+            Self::Strict => "tasks in a row, strict",
+            Self::Pipelined => "tasks in a row, pipelined",
             Self::Dbos => "dbos",
         }
     }
 
-    /// Gives all that can be measured on a store by this program.
-    fn of(store: Store) -> &'static [Self] {
-        match store {
-            Store::Postgres if cfg!(feature = "peers") => {
-                &[Self::Raw, Self::Ceiling, Self::Engine, Self::Dbos]
-            }
-            Store::Postgres | Store::Sqlite => &[Self::Raw, Self::Ceiling, Self::Engine],
+    /// All, in the order in which they are measured.
+    const ALL: [Self; 6] = [
+        Self::Raw,
+        Self::Strict,
+        Self::Pipelined,
+        Self::Ceiling,
+        Self::Engine,
+        Self::Dbos,
+    ];
+
+    /// Tells whether this program can measure it, and whether it would say anything.
+    fn is_measurable(self, store: Store, in_flight: usize) -> bool {
+        match self {
+            // More connections than a server takes by default say nothing.
+            Self::Raw => in_flight <= 64,
+            Self::Strict | Self::Pipelined => in_flight == 1,
+            Self::Ceiling | Self::Engine => true,
+            Self::Dbos => store == Store::Postgres && cfg!(feature = "peers"),
         }
     }
 }
@@ -118,10 +135,9 @@ pub(crate) fn cells(choice: &Choice, has_postgres: bool) -> Vec<Cell> {
             continue;
         }
         for &in_flight in &choice.in_flight {
-            for &subject in Subject::of(store) {
+            for subject in Subject::ALL {
                 let wanted = choice.subjects.is_empty() || choice.subjects.contains(&subject);
-                // More connections than a server takes by default say nothing.
-                if wanted && !(subject == Subject::Raw && 64 < in_flight) {
+                if wanted && subject.is_measurable(store, in_flight) {
                     cells.push(Cell {
                         store,
                         subject,

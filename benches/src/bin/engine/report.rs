@@ -21,6 +21,106 @@ pub(crate) struct Report {
     pub(crate) cells: Vec<Cell>,
 }
 
+/// What is compared.
+#[derive(Debug, Clone, Copy)]
+enum Figure {
+    Rate,
+    P50,
+    P99,
+    Transactions,
+}
+
+impl Figure {
+    fn of(self) -> fn(&Sample) -> f64 {
+        match self {
+            Self::Rate => per_second,
+            Self::P50 => p50,
+            Self::P99 => p99,
+            Self::Transactions => |sample| sample.transactions,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::Transactions => "transactions per execution",
+        }
+    }
+}
+
+/// What the engine should reach: a figure of one subject, over that of another one.
+#[derive(Debug)]
+struct Target {
+    store: Store,
+    in_flight: usize,
+    subject: Subject,
+    figure: Figure,
+    beside: Option<Subject>,
+    at_least: bool,
+    bound: f64,
+}
+
+impl Target {
+    const fn least(store: Store, in_flight: usize, beside: Subject, bound: f64) -> Self {
+        Self {
+            store,
+            in_flight,
+            subject: Subject::Engine,
+            figure: Figure::Rate,
+            beside: Some(beside),
+            at_least: true,
+            bound,
+        }
+    }
+
+    const fn most(figure: Figure, beside: Option<Subject>, bound: f64) -> Self {
+        Self {
+            store: Store::Postgres,
+            in_flight: 64,
+            subject: Subject::Engine,
+            figure,
+            beside,
+            at_least: false,
+            bound,
+        }
+    }
+
+    const fn in_a_row(subject: Subject, bound: f64) -> Self {
+        Self {
+            subject,
+            ..Self::least(Store::Postgres, 1, Subject::Raw, bound)
+        }
+    }
+
+    fn title(&self) -> String {
+        let subject = match self.subject {
+            Subject::Engine => String::new(),
+            other => format!("{}, ", other.title()),
+        };
+        let beside = self
+            .beside
+            .map(|beside| format!(" of {}", beside.title()))
+            .unwrap_or_default();
+        let (store, figure) = (self.store.title(), self.figure.title());
+        format!("{store}, {}: {subject}{figure}{beside}", self.in_flight)
+    }
+}
+
+const TARGETS: [Target; 10] = [
+    Target::least(Store::Postgres, 64, Subject::Dbos, 12.0),
+    Target::most(Figure::P50, Some(Subject::Dbos), 0.1),
+    Target::most(Figure::P99, Some(Subject::Dbos), 0.1),
+    Target::least(Store::Postgres, 64, Subject::Ceiling, 0.5),
+    Target::most(Figure::Transactions, None, 0.7),
+    Target::least(Store::Postgres, 512, Subject::Dbos, 20.0),
+    Target::in_a_row(Subject::Strict, 0.8),
+    Target::in_a_row(Subject::Pipelined, 20.0),
+    Target::least(Store::Sqlite, 64, Subject::Ceiling, 0.5),
+    Target::least(Store::Sqlite, 512, Subject::Ceiling, 0.5),
+];
+
 /// A ratio that the engine should keep.
 struct Ratio {
     title: String,
@@ -140,7 +240,7 @@ impl Report {
         };
         let ceiling = self.find(cell.store, Subject::Ceiling, cell.in_flight);
         let of_ceiling = match cell.subject {
-            Subject::Raw => None,
+            Subject::Raw | Subject::Strict | Subject::Pipelined => None,
             _ => ceiling.and_then(|ceiling| divided(cell, ceiling, per_second)),
         };
         [
@@ -156,61 +256,31 @@ impl Report {
     }
 
     fn ratios(&self) -> Vec<Ratio> {
-        let mut ratios = Vec::new();
-        let mut add = |title: &str, value: Option<f64>, at_least, bound| {
-            if let Some(value) = value {
-                ratios.push(Ratio {
-                    title: title.to_owned(),
+        TARGETS
+            .iter()
+            .filter_map(|target| {
+                let value = self.value(target)?;
+                Some(Ratio {
+                    title: target.title(),
                     value,
-                    at_least,
-                    bound,
-                });
-            }
-        };
-        let at = |store, subject| self.find(store, subject, 64);
-        if let Some(engine) = at(Store::Postgres, Subject::Engine) {
-            if let Some(peer) = at(Store::Postgres, Subject::Dbos) {
-                add(
-                    "PostgreSQL, 64: rate of dbos",
-                    divided(engine, peer, per_second),
-                    true,
-                    5.0,
-                );
-                add(
-                    "PostgreSQL, 64: p50 of dbos",
-                    divided(engine, peer, p50),
-                    false,
-                    0.25,
-                );
-            }
-            if let Some(ceiling) = at(Store::Postgres, Subject::Ceiling) {
-                add(
-                    "PostgreSQL, 64: rate of G",
-                    divided(engine, ceiling, per_second),
-                    true,
-                    0.35,
-                );
-            }
-            let transactions = engine.median(|sample| sample.transactions);
-            add(
-                "PostgreSQL, 64: transactions per execution",
-                transactions,
-                false,
-                0.7,
-            );
+                    at_least: target.at_least,
+                    bound: target.bound,
+                })
+            })
+            .collect()
+    }
+
+    fn value(&self, target: &Target) -> Option<f64> {
+        let figure = target.figure.of();
+        let ours = self.find(target.store, target.subject, target.in_flight)?;
+        match target.beside {
+            None => ours.median(figure),
+            Some(beside) => divided(
+                ours,
+                self.find(target.store, beside, target.in_flight)?,
+                figure,
+            ),
         }
-        if let (Some(engine), Some(ceiling)) = (
-            at(Store::Sqlite, Subject::Engine),
-            at(Store::Sqlite, Subject::Ceiling),
-        ) {
-            add(
-                "SQLite FULL, 64: rate of G",
-                divided(engine, ceiling, per_second),
-                true,
-                0.3,
-            );
-        }
-        ratios
     }
 
     fn find(&self, store: Store, subject: Subject, in_flight: usize) -> Option<&Cell> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use auterity_core::engine::{DeployError, Deployment, Handle, StartRequest};
+use auterity_core::engine::{DeployError, Deployment, Handle, StartRequest, tasks_of};
 use auterity_core::interpreter::{TaskRecord, TaskState};
 use auterity_core::store::{ExecutionRow, Status};
 use auterity_core::{ErrorKind, Scope};
@@ -69,7 +69,7 @@ async fn execute(
     let watched = std::io::stderr().is_terminal();
     while let Some(event) = events.next().await {
         let event = event?;
-        let records: Vec<TaskRecord> = serde_json::from_str(&event.records).unwrap_or_default();
+        let records = tasks_of(&event).unwrap_or_default();
         for record in &records {
             progress(record, options.trace, watched);
         }

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::columns::bind_messages;
+use super::rows::bind_messages;
 use super::{Postgres, plain};
 use crate::store::sea::rows::{checksum, gates, micros, number};
 use crate::store::{Amend, Amended, ExecutionLabel, check};

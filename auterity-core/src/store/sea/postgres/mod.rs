@@ -4,8 +4,8 @@
 //! when a worker freezes or a future is dropped half way.
 
 mod amend;
-mod columns;
 mod flow;
+mod rows;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use self::columns::{APPEND, Batch, PgQuery, bind_messages};
+use self::rows::{APPEND, Batch, INBOX_PUT, PgQuery, bind_messages};
 use super::batch::{Refusal, refusal, unavailable};
 use super::rows::{from_micros, micros};
 use super::{SeaOptions, migration};
@@ -187,7 +187,7 @@ impl Postgres {
     }
 
     pub(super) async fn inbox_put(&self, messages: &[InboxMessage]) -> Result<(), Error> {
-        let query = sqlx::query("SELECT inbox_put($1, $2, $3, $4, $5, $6, $7)");
+        let query = sqlx::query(INBOX_PUT);
         let query = bind_messages(messages, query);
         query.execute(&self.hot).await.map(|_| ()).map_err(plain)
     }
@@ -218,12 +218,15 @@ impl Postgres {
         fence: Option<&Fence>,
         entries: &[&Entry],
     ) -> Result<Vec<ExecutionId>, Refusal> {
-        let query = sqlx::query(AssertSqlSafe(APPEND.as_str()))
-            .bind(careful)
+        let batch = Batch::of(entries);
+        let query = sqlx::query(APPEND)
+            .bind(careful || batch.needs_care())
+            .bind(batch.is_keyed())
+            .bind(batch.is_queueing())
             .bind(fence.map(|fence| fence.name.as_str()))
             .bind(fence.map(|fence| fence.worker.as_uuid()))
             .bind(fence.map(|fence| fence.epoch));
-        let row = self.call(Batch::of(entries).bind(query)).await?;
+        let row = self.call(batch.bind(query)).await?;
         let skipped: Vec<Uuid> = row.try_get(0).map_err(refusal)?;
         Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
     }
