@@ -138,6 +138,8 @@ ids! {
     WorkerId = "wrk";
     /// Names something that waits in an execution's inbox.
     InboxId = "inb";
+    /// Names a schedule, or a backfill of one.
+    ScheduleId = "sch";
 }
 
 impl InboxId {
@@ -149,18 +151,47 @@ impl InboxId {
     }
 }
 
+impl ScheduleId {
+    /// Derives the id of a schedule from the key under which a tenant made it, so that a
+    /// repeated call finds the first.
+    #[must_use]
+    pub fn derived(tenant: TenantId, key: &str) -> Self {
+        Self(Uuid::new_v5(&tenant.0, key.as_bytes()))
+    }
+
+    /// Derives the id of an event for this schedule.
+    #[must_use]
+    pub fn event(self, what: &str) -> InboxId {
+        InboxId(Uuid::new_v5(&self.0, what.as_bytes()))
+    }
+}
+
 impl ExecutionId {
+    /// Derives the id of the execution of a schedule's tick from the tick's identity, so
+    /// that a repeated start finds the first.
+    #[must_use]
+    pub fn of_tick(schedule: ScheduleId, identity: &str, nominal: Timestamp) -> Self {
+        let mixed = Uuid::new_v5(&schedule.0, identity.as_bytes());
+        let millis = u64::try_from(nominal.as_millisecond()).unwrap_or(0);
+        Self(at_time(mixed, millis))
+    }
+
     /// Derives the id of a child execution from its parent and the effect that
     /// starts it, so that a repeated start finds the first.
     #[must_use]
     pub fn of_child(self, effect: u64) -> Self {
         // Version 5 mixes the parent's bits; the parent's time keeps the order.
         let mixed = Uuid::new_v5(&self.0, &effect.to_be_bytes());
-        let mut random = [0_u8; 10];
-        random.copy_from_slice(&mixed.as_bytes()[..10]);
         let millis = u64::try_from(self.0.as_u128() >> 80).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        Self(at_time(mixed, millis))
     }
+}
+
+/// Gives mixed bits the place that a time has among the ids.
+fn at_time(mixed: Uuid, millis: u64) -> Uuid {
+    let mut random = [0_u8; 10];
+    random.copy_from_slice(&mixed.as_bytes()[..10]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
 #[cfg(test)]

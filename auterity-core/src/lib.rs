@@ -9,12 +9,15 @@ pub mod functions;
 mod ids;
 pub mod interpreter;
 mod routines;
+pub mod schedule;
 mod scope;
 pub mod store;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
-pub use ids::{ExecutionId, InboxId, ParseIdError, SessionId, TenantId, UserId, WorkerId};
+pub use ids::{
+    ExecutionId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId, UserId, WorkerId,
+};
 pub use routines::Routines;
 pub use scope::{Actor, Scope};
 

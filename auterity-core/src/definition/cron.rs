@@ -78,10 +78,20 @@ pub(crate) fn check(text: &str) -> Option<Objection> {
             return Some(("bad_cron", message, hint));
         }
     }
-    None
+    let what = crate::schedule::pattern(text).err()?;
+    let message = format!("\"{}\" cannot be used: {what}", shown(text));
+    Some((
+        "bad_cron",
+        message,
+        "write a time that comes again and again",
+    ))
 }
 
 fn check_item(field: &Field, item: &str) -> Option<String> {
+    let is_day = field.name.starts_with("day");
+    if is_day && is_special_day(item) {
+        return None;
+    }
     let (range, step) = match item.split_once('/') {
         Some((range, step)) => (range, Some(step)),
         None => (item, None),
@@ -92,7 +102,6 @@ fn check_item(field: &Field, item: &str) -> Option<String> {
             return Some(format!("a step is a number from 1 to {}", field.greatest));
         }
     }
-    let is_day = field.name.starts_with("day");
     if range == "*" || (range == "?" && is_day && step.is_none()) {
         return None;
     }
@@ -117,6 +126,18 @@ fn check_item(field: &Field, item: &str) -> Option<String> {
         Some(None) => Some(out()),
         Some(Some(to)) if to < from => Some("the range ends before it starts".to_owned()),
         Some(Some(_)) => None,
+    }
+}
+
+/// Tells whether this is the last day (`L`), a working day near a date (`15W`, `LW`), or
+/// a weekday by its place in the month (`MON#2`, `5L`), which the evaluation checks.
+fn is_special_day(item: &str) -> bool {
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match item.split_once('#') {
+        Some((day, place)) => plain(day) && plain(place),
+        None => item
+            .strip_suffix(['L', 'W'])
+            .is_some_and(|day| day == "L" || day.bytes().all(|byte| byte.is_ascii_digit())),
     }
 }
 
@@ -150,6 +171,9 @@ mod tests {
             "30 0 0 * * *",
             "0/5 * * * 7",
             "59 23 31 12 0",
+            "0 0 L * *",
+            "0 0 LW * MON#2",
+            "0 0 15W * 5L",
         ];
         for text in table {
             assert!(check(text).is_none(), "{text}: {:?}", check(text));
@@ -178,6 +202,9 @@ mod tests {
             "*/x * * * *",
             "1--3 * * * *",
             "٣ * * * *",
+            "0 0 30 2 *",
+            "0 0 * * MON#9",
+            "0 L * * *",
         ];
         for text in table {
             assert!(check(text).is_some(), "{text}");

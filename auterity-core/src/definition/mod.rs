@@ -31,6 +31,7 @@ mod timeout;
 mod union;
 mod yaml;
 
+pub(crate) use compile::compile_events;
 pub use compile::{CompileOptions, compile};
 pub use document::Definition;
 pub(crate) use externals::External;

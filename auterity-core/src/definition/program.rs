@@ -11,6 +11,7 @@ use super::externals::External;
 use super::identity::{ProgramHash, WorkflowRef};
 use super::schema::SchemaCheck;
 use crate::expression::{Expression, Template};
+use crate::schedule::{DefinitionPolicy, Timing};
 
 /// Names a task of a program: its place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,7 @@ pub struct Program {
     pub(crate) input: DataFilter,
     pub(crate) output: DataFilter,
     pub(crate) timeout: Option<Timeout>,
+    pub(crate) schedule: Option<Schedule>,
     pub(crate) secrets: Vec<String>,
     pub(crate) root: ListIndex,
     pub(crate) tasks: Vec<Task>,
@@ -113,6 +115,17 @@ impl Program {
     pub(crate) fn list(&self, index: ListIndex) -> &[TaskIndex] {
         &self.lists[index.0 as usize]
     }
+}
+
+/// When the workflow starts by itself.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    /// Each way in which it starts, with the word that the definition has for it.
+    pub(crate) timings: Vec<(&'static str, Timing)>,
+    /// The events of the timing `on`.
+    pub(crate) on: Option<Strategy>,
+    /// What is said beyond the standard.
+    pub(crate) policy: DefinitionPolicy,
 }
 
 /// How data is checked and reshaped at a border: `input`, `output` or `export`.

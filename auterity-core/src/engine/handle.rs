@@ -126,7 +126,15 @@ impl Handle {
             .definition_put(scope, row.clone())
             .await;
         self.core.programs.forget_names();
-        match put.map_err(DeployError::Engine)? {
+        let put = put.map_err(DeployError::Engine)?;
+        if put != DefinitionPut::Conflict {
+            let WorkflowRef {
+                namespace, name, ..
+            } = program.workflow();
+            let synced = self.core.sync_schedules(scope, namespace, name).await;
+            synced.map_err(DeployError::Engine)?;
+        }
+        match put {
             DefinitionPut::Created => Ok(Deployment {
                 row,
                 created: true,
@@ -205,7 +213,9 @@ impl Handle {
             .definition_delete(scope, namespace, name)
             .await;
         self.core.programs.forget_names();
-        deleted
+        let deleted = deleted?;
+        self.core.sync_schedules(scope, namespace, name).await?;
+        Ok(deleted)
     }
 
     /// Starts an execution; returns once its start is committed.

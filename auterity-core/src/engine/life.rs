@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
 use super::progress::Identity;
+use super::schedules::{Beginning, Bell};
 use crate::routines::Routines;
 use crate::store::{Claim, Entry, ExecutionLabel, ExecutionRow, Fence, InboxMessage, Next};
 use crate::{Actor, ExecutionId, Scope, TenantId};
@@ -33,6 +34,10 @@ pub(super) struct Core {
     pub(super) routines: Routines,
     /// Rung when something may have become due.
     pub(super) wake: Notify,
+    /// Rung when something about schedules changed.
+    pub(super) bell: Bell,
+    /// Starts of schedules' ticks that are under way.
+    pub(super) beginning: Beginning,
     /// Whether the worker found more than it had room for, so that an end makes room.
     pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
@@ -108,6 +113,8 @@ impl Core {
             feed: Feed::new(),
             routines,
             wake: Notify::new(),
+            bell: Bell::default(),
+            beginning: Beginning::default(),
             behind: AtomicBool::new(false),
             unfenced,
             starting,

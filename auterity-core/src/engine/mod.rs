@@ -30,6 +30,7 @@ mod programs;
 mod progress;
 mod publish;
 mod repair;
+mod schedules;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -46,5 +47,6 @@ pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};
 pub use repair::{Fork, Migrate, Retry, RetryPlan, Verdict};
+pub use schedules::{Backfill, Preview, ScheduleCreated, Triggered};
 pub use start::{StartRequest, Started};
 pub use worker::Engine;

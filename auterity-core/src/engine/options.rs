@@ -38,6 +38,8 @@ pub struct Options {
     pub snapshot_every: u32,
     /// Operations that one journal batch holds at most.
     pub batch_max: usize,
+    /// Schedules that one tenant has at most; backfills do not count.
+    pub schedules_max: u32,
     /// Limits of definitions.
     pub definition: definition::Limits,
     /// Limits of executions.
@@ -57,6 +59,7 @@ impl Default for Options {
             park_after: SignedDuration::from_secs(2),
             snapshot_every: 100,
             batch_max: 512,
+            schedules_max: 10_000,
             definition: definition::Limits::default(),
             execution: interpreter::Limits::default(),
             expression: Budget::default(),

@@ -1,5 +1,6 @@
-//! Brings a `CloudEvent` to the executions that listen for it.
+//! Brings a `CloudEvent` to the executions and schedules that listen for it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,14 +10,14 @@ use super::life::Core;
 use super::progress::to_json;
 use crate::expression::{Expression, Variables};
 use crate::interpreter::{Filter, fits};
-use crate::store::{InboxMessage, MessageKind, Subscription};
-use crate::{Error, ErrorKind, InboxId, Scope};
+use crate::store::{InboxMessage, MessageKind, ScheduleEvent, Subscription};
+use crate::{Error, ErrorKind, InboxId, ScheduleId, Scope};
 
 /// What every `CloudEvent` must have, as non-empty text.
 const REQUIRED: [&str; 4] = ["id", "source", "specversion", "type"];
 
 impl Core {
-    /// Puts the event into the inbox of each execution whose subscription it passes.
+    /// Puts the event before each execution and schedule whose subscription it passes.
     /// Gives their number.
     pub(super) async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
         self.check_event(event)?;
@@ -30,8 +31,19 @@ impl Core {
         let identity = format!("{}\n{}", text("source"), text("id"));
         let payload = to_json(event)?;
         let mut messages: Vec<InboxMessage> = Vec::new();
+        let mut scheduled: Vec<ScheduleEvent> = Vec::new();
         for subscription in &candidates {
             if !self.passes(subscription, event, now) {
+                continue;
+            }
+            if subscription.effect == Subscription::OF_SCHEDULE {
+                let schedule = ScheduleId::from_uuid(subscription.execution.as_uuid());
+                scheduled.push(ScheduleEvent {
+                    schedule,
+                    id: schedule.event(&identity),
+                    payload: Arc::clone(&payload),
+                    at: now,
+                });
                 continue;
             }
             let what = format!("event {} {identity}", subscription.effect);
@@ -53,7 +65,24 @@ impl Core {
             self.ports.store.inbox_put(&messages).await?;
             self.announce(&messages).await;
         }
-        Ok(u32::try_from(messages.len()).unwrap_or(u32::MAX))
+        let mut seen = HashSet::new();
+        scheduled.retain(|event| seen.insert(event.schedule));
+        if !scheduled.is_empty() {
+            self.ports.store.schedule_event_put(&scheduled).await?;
+            self.announce_schedules().await;
+        }
+        let reached = messages.len() + scheduled.len();
+        Ok(u32::try_from(reached).unwrap_or(u32::MAX))
+    }
+
+    /// Tells whoever looks at schedules that some became due.
+    async fn announce_schedules(&self) {
+        self.bell.ring();
+        if self.life().is_none()
+            && let Err(error) = self.ports.store.wake_send().await
+        {
+            tracing::debug!(error = %error, "other processes were not woken");
+        }
     }
 
     fn check_event(&self, event: &Value) -> Result<(), Error> {

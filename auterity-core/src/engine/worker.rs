@@ -14,6 +14,7 @@ use super::journal::Journal;
 use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
 use super::progress::Progress;
+use super::schedules::Scheduler;
 use crate::interpreter::{Effect, Event};
 use crate::routines::Routines;
 use crate::store::{Beat, Claim, ClaimRequest, Loaded};
@@ -60,6 +61,8 @@ impl Engine {
             }
         }));
         let routines = core.routines.clone();
+        let scheduler = Scheduler::new(Arc::clone(&core), draining.clone());
+        drop(routines.spawn("schedules", scheduler.work()));
         drop(routines.spawn("worker", Worker { core, draining }.work(life)));
         Ok(engine)
     }
@@ -180,7 +183,10 @@ async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<
 async fn listen_for_others(core: &Core) {
     loop {
         match core.ports.store.wake_wait().await {
-            Ok(()) => core.wake.notify_one(),
+            Ok(()) => {
+                core.wake.notify_one();
+                core.bell.hear();
+            }
             Err(error) => {
                 tracing::debug!(error = %error, "not listening for other processes");
                 let again = core.now() + core.options.poll;

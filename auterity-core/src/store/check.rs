@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::store::{Amend, DefinitionRow, Entry, GATES_MAX, Gate, MessageKind, Next, Subscription};
+use crate::store::{
+    Amend, DefinitionRow, Entry, GATES_MAX, Gate, MessageKind, Next, ScheduleRow, Subscription,
+};
 use crate::{Error, ErrorKind};
 
 /// Bytes of one JSON text: payload, state, input, output.
@@ -69,6 +71,17 @@ pub(crate) fn amend(amend: &Amend) -> Result<(), Error> {
             }
             Ok(())
         });
+    checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
+}
+
+/// Checks a schedule before it is put.
+pub(crate) fn schedule(row: &ScheduleRow) -> Result<(), Error> {
+    let spec = &row.spec;
+    let checked = name("the name", &row.name)
+        .and_then(|()| name("the key", &row.key))
+        .and_then(|()| name("the namespace", &spec.namespace))
+        .and_then(|()| name("the workflow", &spec.workflow))
+        .and_then(|()| name("the version", spec.version.as_deref().unwrap_or_default()));
     checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
 }
 

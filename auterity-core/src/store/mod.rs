@@ -13,6 +13,7 @@ mod flow;
 mod memory;
 mod precedence;
 mod records;
+mod schedules;
 mod sea;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
@@ -27,9 +28,12 @@ pub use records::{
     ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page,
     Parent, Snapshot, Start, Status, Subscription,
 };
+pub use schedules::{
+    Claimed, ListedSchedule, Look, Pause, ScheduleChange, ScheduleClaim, ScheduleEvent,
+    ScheduleKey, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, TickKind,
+    TickRow, TickState,
+};
 pub use sea::{SchemaStatus, SeaOptions, SeaStore, Synchronous};
-
-use std::fmt;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +47,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug + 'static {
+pub trait Store: ScheduleStore {
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 

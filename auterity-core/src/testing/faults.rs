@@ -9,12 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, Control, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
+    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
+    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
+    Subscription, TickRow,
 };
-use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
+use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
 /// What becomes of one call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,23 +61,15 @@ impl FaultyStore {
     }
 }
 
-/// Passes methods on under their names.
+/// Passes a port's methods on under their names, besides those written out.
 macro_rules! passed_on {
-    ($(fn $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)*) => {
+    (
+        impl $port:ident { $($own:tt)* }
+        $(fn $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)*
+    ) => {
         #[async_trait]
-        impl Store for FaultyStore {
-            async fn journal_append(
-                &self,
-                fence: Option<&Fence>,
-                entries: &[Entry],
-            ) -> Result<Vec<Outcome>, Error> {
-                let fate = self.weather.fate("journal_append");
-                if fate == Fate::Rejected {
-                    let reason = "the test rejects this entry".to_owned();
-                    return Ok(vec![Outcome::Refused(reason); entries.len()]);
-                }
-                self.call(fate, self.store.journal_append(fence, entries)).await
-            }
+        impl $port for FaultyStore {
+            $($own)*
 
             $(async fn $method(&self, $($name: $type),*) -> Result<$answer, Error> {
                 let fate = self.weather.fate(stringify!($method));
@@ -86,6 +80,20 @@ macro_rules! passed_on {
 }
 
 passed_on! {
+    impl Store {
+        async fn journal_append(
+            &self,
+            fence: Option<&Fence>,
+            entries: &[Entry],
+        ) -> Result<Vec<Outcome>, Error> {
+            let fate = self.weather.fate("journal_append");
+            if fate == Fate::Rejected {
+                let reason = "the test rejects this entry".to_owned();
+                return Ok(vec![Outcome::Refused(reason); entries.len()]);
+            }
+            self.call(fate, self.store.journal_append(fence, entries)).await
+        }
+    }
     fn migrate() -> ();
     fn definition_put(scope: &Scope, row: DefinitionRow) -> DefinitionPut;
     fn definition_fetch(
@@ -126,4 +134,24 @@ passed_on! {
     fn wake_send() -> ();
     fn wake_wait() -> ();
     fn ping() -> ();
+}
+
+passed_on! {
+    impl ScheduleStore {}
+    fn schedule_put(row: &ScheduleRow, most: u32) -> SchedulePut;
+    fn schedule_update(row: &ScheduleRow, revision: u64) -> bool;
+    fn schedule_fetch(scope: &Scope, id: ScheduleId) -> Option<ScheduleRow>;
+    fn schedule_list(scope: &Scope, query: &ScheduleQuery) -> Page<ListedSchedule>;
+    fn schedule_delete(scope: &Scope, id: ScheduleId, revision: Option<u64>) -> bool;
+    fn schedule_claim(request: ScheduleClaim) -> Claimed;
+    fn schedule_commit(changes: &[ScheduleChange]) -> Vec<ScheduleId>;
+    fn schedule_started(after: Option<ExecutionId>, limit: u32) -> Vec<StartedTick>;
+    fn schedule_settle(now: Timestamp, ended: &[StartedTick]) -> ();
+    fn schedule_ticks(
+        scope: &Scope, id: ScheduleId, before: Option<u64>, limit: u32
+    ) -> Page<TickRow>;
+    fn schedule_tick_find(
+        scope: &Scope, id: ScheduleId, identity: &str
+    ) -> Option<TickRow>;
+    fn schedule_event_put(events: &[ScheduleEvent]) -> ();
 }

@@ -7,8 +7,11 @@ mod externals;
 mod lists;
 mod names;
 mod reuse;
+mod schedule;
 mod subscription;
 mod tasks;
+
+pub(crate) use schedule::compile_events;
 
 use std::fmt;
 use std::sync::Arc;
@@ -144,7 +147,7 @@ impl<'a> Compiler<'a> {
         let output = self.output(root.output.as_ref(), "");
         let timeout = self.timeout(root.timeout.as_ref(), "");
         self.variables.push("task".to_owned());
-        self.schedule();
+        let schedule = self.schedule();
         self.functions();
         let tasks = self.list(&root.tasks, "/do");
         self.unused();
@@ -165,6 +168,7 @@ impl<'a> Compiler<'a> {
             input,
             output,
             timeout,
+            schedule,
             secrets: secrets.unwrap_or_default(),
             root: tasks,
             tasks: std::mem::take(&mut self.tasks),

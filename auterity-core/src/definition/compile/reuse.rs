@@ -1,4 +1,4 @@
-//! Parts under `use`, and the schedule.
+//! Parts under `use`.
 
 use std::collections::HashSet;
 
@@ -199,24 +199,5 @@ impl Compiler<'_> {
             }
         };
         self.template(&value, &pointer, Secrets::Forbidden)
-    }
-
-    /// Checks what the reader of the schedule could not.
-    pub(super) fn schedule(&mut self) {
-        let Some(schedule) = &self.definition.root.schedule else {
-            return;
-        };
-        let pointer = "/schedule";
-        self.optional_length(schedule.every.as_ref(), pointer, "every");
-        self.optional_length(schedule.after.as_ref(), pointer, "after");
-        if let Some(strategy) = &schedule.on {
-            self.strategy(strategy, &pointer_path(pointer, "on"));
-        }
-        let is_empty = |node: &Node| node.entries().is_some_and(<[_]>::is_empty);
-        if self.tree.find(pointer).is_some_and(is_empty) {
-            let message = "the schedule does not say when to start";
-            let finding = Finding::new("empty_object", pointer, Place::Value, message);
-            self.report(finding.with_hint("add `every`, `cron`, `after` or `on`"));
-        }
     }
 }

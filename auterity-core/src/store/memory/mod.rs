@@ -1,6 +1,7 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
 mod flow;
+mod schedules;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -260,6 +261,7 @@ impl Store for MemoryStore {
                 }
             }
         }
+        found.extend(state.schedules.subscriptions(tenant, event_type));
         Ok(found)
     }
 

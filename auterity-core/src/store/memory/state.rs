@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::flow::Flow;
+use super::schedules::Schedules;
 use crate::store::fair::FairQueue;
 use crate::store::{
     AHEAD_MAX, Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionRow, Ended, Entry,
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) executions: HashMap<ExecutionId, Execution>,
     pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
+    pub(super) schedules: Schedules,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,

@@ -12,6 +12,7 @@ mod migration;
 mod plans;
 mod postgres;
 mod rows;
+mod schedules;
 mod sqlite;
 mod status;
 
@@ -86,7 +87,14 @@ pub struct SeaStore {
     /// What was read, for the test that explains it.
     #[cfg(test)]
     asked: Arc<std::sync::Mutex<Vec<Statement>>>,
+    /// What was executed along the indexes, with its parameters, for the same test.
+    #[cfg(test)]
+    asked_hot: Arc<std::sync::Mutex<Vec<HotStatement>>>,
 }
+
+/// A statement and the texts that are its parameters.
+#[cfg(test)]
+type HotStatement = (String, Vec<String>);
 
 /// The parts that each database does in its own way.
 #[derive(Debug)]
@@ -119,6 +127,8 @@ impl SeaStore {
                 hot: Arc::new(Hot::Sqlite(hot)),
                 #[cfg(test)]
                 asked: Arc::default(),
+                #[cfg(test)]
+                asked_hot: Arc::default(),
             });
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
@@ -130,6 +140,8 @@ impl SeaStore {
                 hot: Arc::new(Hot::Postgres(Box::new(hot))),
                 #[cfg(test)]
                 asked: Arc::default(),
+                #[cfg(test)]
+                asked_hot: Arc::default(),
             });
         }
         let message = "the database URL must begin with sqlite: or postgres:";

@@ -9,6 +9,7 @@ mod flow;
 mod inbox;
 mod journal;
 mod reads;
+mod schedules;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,16 @@ cases! {
     reads::recent_executions_per_workflow,
     reads::journal_pages,
     reads::another_tenant_sees_nothing,
+    schedules::schedules_are_kept_changed_and_deleted,
+    schedules::a_tenant_has_so_many_schedules_and_no_more,
+    schedules::due_schedules_are_claimed_once,
+    schedules::a_decision_counts_for_the_last_claim_only,
+    schedules::a_tick_happens_once,
+    schedules::ends_of_executions_are_noted,
+    schedules::what_happens_during_a_decision_is_not_lost,
+    schedules::schedules_subscribe_like_executions,
+    schedules::schedules_are_listed_in_pages,
+    schedules::old_ticks_are_forgotten,
 }
 
 fn ok<T>(result: Result<T, Error>) -> T {

@@ -11,6 +11,7 @@ mod pipelined;
 mod repair;
 mod replay;
 mod samples;
+mod schedules;
 mod tasks;
 
 pub(crate) use fixture::{Fixture, PATIENCE, definition, error, options, output, scope};

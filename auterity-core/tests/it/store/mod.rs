@@ -21,7 +21,7 @@ use uuid::Uuid;
 const POSTGRES_VARIABLE: &str = "AUTERITY_TEST_POSTGRES_URL";
 
 /// A store in a place of its own.
-struct Place {
+pub(crate) struct Place {
     url: String,
     options: SeaOptions,
     /// Goes with the test.
@@ -29,7 +29,7 @@ struct Place {
 }
 
 impl Place {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             url: format!("sqlite://{}", folder.path().join("test.db").display()),
@@ -39,7 +39,7 @@ impl Place {
     }
 
     /// A schema of its own, if there is a server.
-    fn postgres(test: &str) -> Option<Self> {
+    pub(crate) fn postgres(test: &str) -> Option<Self> {
         let Ok(url) = std::env::var(POSTGRES_VARIABLE) else {
             println!("SKIPPED: {test} on PostgreSQL, because {POSTGRES_VARIABLE} is not set");
             return None;
@@ -59,7 +59,7 @@ impl Place {
         })
     }
 
-    async fn open(&self) -> Arc<SeaStore> {
+    pub(crate) async fn open(&self) -> Arc<SeaStore> {
         let store = SeaStore::open(&self.url, self.options.clone());
         let store = store.await.unwrap();
         store.migrate().await.unwrap();
@@ -76,7 +76,7 @@ impl Place {
         options.connect().await.unwrap()
     }
 
-    async fn drop_schema(&self) {
+    pub(crate) async fn drop_schema(&self) {
         let text = format!("DROP SCHEMA \"{}\" CASCADE", self.options.schema);
         execute(&mut self.beside().await, &text).await;
     }

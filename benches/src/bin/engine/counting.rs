@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, Control, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
+    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
+    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
+    Subscription, TickRow,
 };
-use auterity_core::{Error, ExecutionId, Scope, TenantId, WorkerId};
+use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
 
 /// Counts calls; each is one transaction.
@@ -38,6 +40,86 @@ impl<S> Counting<S> {
     fn count(&self) -> &S {
         self.calls.fetch_add(1, Ordering::Relaxed);
         &self.store
+    }
+}
+
+/// The measurements have no schedules, so these calls are not counted.
+#[async_trait]
+impl<S: Store> ScheduleStore for Counting<S> {
+    async fn schedule_put(&self, row: &ScheduleRow, most: u32) -> Result<SchedulePut, Error> {
+        self.store.schedule_put(row, most).await
+    }
+
+    async fn schedule_update(&self, row: &ScheduleRow, revision: u64) -> Result<bool, Error> {
+        self.store.schedule_update(row, revision).await
+    }
+
+    async fn schedule_fetch(
+        &self,
+        scope: &Scope,
+        id: ScheduleId,
+    ) -> Result<Option<ScheduleRow>, Error> {
+        self.store.schedule_fetch(scope, id).await
+    }
+
+    async fn schedule_list(
+        &self,
+        scope: &Scope,
+        query: &ScheduleQuery,
+    ) -> Result<Page<ListedSchedule>, Error> {
+        self.store.schedule_list(scope, query).await
+    }
+
+    async fn schedule_delete(
+        &self,
+        scope: &Scope,
+        id: ScheduleId,
+        revision: Option<u64>,
+    ) -> Result<bool, Error> {
+        self.store.schedule_delete(scope, id, revision).await
+    }
+
+    async fn schedule_claim(&self, request: ScheduleClaim) -> Result<Claimed, Error> {
+        self.store.schedule_claim(request).await
+    }
+
+    async fn schedule_commit(&self, changes: &[ScheduleChange]) -> Result<Vec<ScheduleId>, Error> {
+        self.store.schedule_commit(changes).await
+    }
+
+    async fn schedule_started(
+        &self,
+        after: Option<ExecutionId>,
+        limit: u32,
+    ) -> Result<Vec<StartedTick>, Error> {
+        self.store.schedule_started(after, limit).await
+    }
+
+    async fn schedule_settle(&self, now: Timestamp, ended: &[StartedTick]) -> Result<(), Error> {
+        self.store.schedule_settle(now, ended).await
+    }
+
+    async fn schedule_ticks(
+        &self,
+        scope: &Scope,
+        id: ScheduleId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<TickRow>, Error> {
+        self.store.schedule_ticks(scope, id, before, limit).await
+    }
+
+    async fn schedule_tick_find(
+        &self,
+        scope: &Scope,
+        id: ScheduleId,
+        identity: &str,
+    ) -> Result<Option<TickRow>, Error> {
+        self.store.schedule_tick_find(scope, id, identity).await
+    }
+
+    async fn schedule_event_put(&self, events: &[ScheduleEvent]) -> Result<(), Error> {
+        self.store.schedule_event_put(events).await
     }
 }
 

@@ -23,7 +23,7 @@ use super::rows::{from_micros, micros};
 use super::{SeaOptions, migration};
 use crate::routines::Routines;
 use crate::store::{Beat, Claim, ClaimRequest, Control, Entry, Fence, InboxMessage};
-use crate::{Error, ErrorKind, ExecutionId, TenantId, WorkerId};
+use crate::{Error, ErrorKind, ExecutionId, ScheduleId, TenantId, WorkerId};
 
 /// Serialises migrations of several processes (an arbitrary constant).
 const MIGRATION_LOCK: i64 = 0x6175_7465_7269_7479;
@@ -209,6 +209,23 @@ impl Postgres {
             .bind(control == Control::End);
         let row = query.fetch_one(&self.hot).await.map_err(plain)?;
         row.try_get(0).map_err(plain)
+    }
+
+    /// Executes one statement with texts as parameters, along the indexes; gives the ids
+    /// in its first column.
+    pub(super) async fn steps(
+        &self,
+        text: String,
+        values: Vec<String>,
+    ) -> Result<Vec<ScheduleId>, Error> {
+        let query = values
+            .into_iter()
+            .fold(sqlx::query(AssertSqlSafe(text)), sqlx::query::Query::bind);
+        let rows = query.fetch_all(&self.hot).await.map_err(plain)?;
+        let ids = rows
+            .iter()
+            .map(|row| row.try_get(0).map(ScheduleId::from_uuid));
+        ids.collect::<Result<_, _>>().map_err(plain)
     }
 
     /// Writes a batch; gives the executions whose entries were left out.

@@ -27,7 +27,7 @@ use super::rows::micros;
 use super::{SeaOptions, Synchronous, migration};
 use crate::routines::Routines;
 use crate::store::{Beat, ClaimRequest, Entry, Fence, InboxMessage};
-use crate::{Error, ErrorKind, ExecutionId, WorkerId};
+use crate::{Error, ErrorKind, ExecutionId, ScheduleId, WorkerId};
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -295,6 +295,44 @@ impl Sqlite {
             })
         })
         .await
+    }
+
+    /// Executes statements in one transaction; those after the first get the ids that it
+    /// gave as one more parameter, a JSON array.
+    pub(super) async fn steps(
+        &self,
+        first: String,
+        rest: Vec<String>,
+        values: Vec<String>,
+    ) -> Result<Vec<ScheduleId>, Error> {
+        let done = self.transaction(move |connection| {
+            Box::pin(async move {
+                let query = values
+                    .iter()
+                    .fold(sqlx::query(AssertSqlSafe(first)), |query, value| {
+                        query.bind(value.clone())
+                    });
+                let rows = query.fetch_all(&mut *connection).await.map_err(refusal)?;
+                let ids: Result<Vec<Uuid>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+                let ids = ids.map_err(refusal)?;
+                if ids.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let hex: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
+                let hex = serde_json::to_string(&hex).map_err(|error| unwritable(&error))?;
+                for text in rest {
+                    let query = values
+                        .iter()
+                        .chain([&hex])
+                        .fold(sqlx::query(AssertSqlSafe(text)), |query, value| {
+                            query.bind(value.clone())
+                        });
+                    query.execute(&mut *connection).await.map_err(refusal)?;
+                }
+                Ok(ids.into_iter().map(ScheduleId::from_uuid).collect())
+            })
+        });
+        done.await.map_err(Refusal::into_error)
     }
 
     /// Does work in one transaction.
