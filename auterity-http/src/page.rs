@@ -23,17 +23,21 @@ const TAG_LENGTH: usize = 16;
 
 /// Checks a page size.
 pub(crate) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
-    limit_within(asked, LIMIT_DEFAULT, LIMIT_MAX)
+    size("limit", asked, (LIMIT_DEFAULT, LIMIT_MAX))
 }
 
-/// Checks a page size against bounds of its own.
-pub(crate) fn limit_within(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, Problem> {
+/// Checks a number of items against bounds of its own.
+pub(crate) fn size(
+    name: &str,
+    asked: Option<u32>,
+    (usual, most): (u32, u32),
+) -> Result<u32, Problem> {
     match asked {
         None => Ok(usual),
-        Some(limit) if 1 <= limit && limit <= most => Ok(limit),
-        Some(limit) => {
-            let detail = format!("is {limit}; it must be between 1 and {most}");
-            Err(Problem::parameter("limit", &detail))
+        Some(size) if 1 <= size && size <= most => Ok(size),
+        Some(size) => {
+            let detail = format!("is {size}; it must be between 1 and {most}");
+            Err(Problem::parameter(name, &detail))
         }
     }
 }

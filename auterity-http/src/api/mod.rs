@@ -8,6 +8,7 @@ mod executions;
 mod health;
 mod openapi;
 mod parameters;
+mod schedules;
 mod settings;
 mod stream;
 mod workflows;
@@ -35,6 +36,8 @@ enum Tag {
     Workflows,
     /// Executions, their history and live events.
     Executions,
+    /// What starts workflows by itself, and when.
+    Schedules,
     /// `CloudEvents` from outside.
     Events,
     /// Live changes of the tenant.
@@ -46,6 +49,7 @@ type Resources = (
     workflows::Api,
     settings::Api,
     executions::Api,
+    schedules::Api,
     events::Api,
     stream::Api,
 );
@@ -56,6 +60,7 @@ fn resources() -> OpenApiService<Resources, ()> {
         workflows::Api,
         settings::Api,
         executions::API,
+        schedules::API,
         events::Api,
         stream::Api,
     );

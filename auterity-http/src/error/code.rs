@@ -23,6 +23,7 @@ pub(crate) enum Code {
     VersionExists,
     AlreadyEnded,
     PreconditionFailed,
+    PreconditionRequired,
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
@@ -62,6 +63,7 @@ impl Code {
             Self::VersionExists => (409, "version_exists", "Version exists"),
             Self::AlreadyEnded => (409, "already_ended", "Already ended"),
             Self::PreconditionFailed => (412, "precondition_failed", "Changed meanwhile"),
+            Self::PreconditionRequired => (428, "precondition_required", "If-Match is missing"),
             Self::PayloadTooLarge => (413, "payload_too_large", "Body too large"),
             Self::UnsupportedMediaType => (415, "unsupported_media_type", "Unsupported media type"),
             Self::ValidationFailed => (422, "validation_failed", "Invalid input"),
@@ -150,7 +152,7 @@ mod tests {
 
     use super::Code;
 
-    const ALL: [Code; 33] = [
+    const ALL: [Code; 34] = [
         Code::BadRequest,
         Code::InvalidHost,
         Code::InvalidParameter,
@@ -171,6 +173,7 @@ mod tests {
         Code::VersionExists,
         Code::AlreadyEnded,
         Code::PreconditionFailed,
+        Code::PreconditionRequired,
         Code::PayloadTooLarge,
         Code::UnsupportedMediaType,
         Code::ValidationFailed,

@@ -13,6 +13,7 @@ mod fixture;
 mod flow;
 mod openapi;
 mod repair;
+mod schedules;
 mod serve;
 mod tenants;
 mod workflows;

@@ -53,6 +53,18 @@ fn routes_are_known() {
         token POST   /executions/{id}/skip
         token POST   /executions/{id}/suspend
         token POST   /executions/{id}/terminate
+        token GET    /schedules
+        token POST   /schedules
+        token POST   /schedules/preview
+        token DELETE /schedules/{id}
+        token GET    /schedules/{id}
+        token PATCH  /schedules/{id}
+        token PUT    /schedules/{id}
+        token GET    /schedules/{id}/backfills
+        token POST   /schedules/{id}/backfills
+        token GET    /schedules/{id}/preview
+        token GET    /schedules/{id}/ticks
+        token POST   /schedules/{id}/trigger
         token GET    /stream
         token GET    /workflows
         token POST   /workflows

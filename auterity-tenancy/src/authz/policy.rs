@@ -31,6 +31,12 @@ pub enum Permission {
     ExecutionCancel,
     /// Suspends, resumes, retries, forks and migrates executions and skips their tasks.
     ExecutionRepair,
+    /// Reads schedules and their ticks.
+    ScheduleRead,
+    /// Pauses, resumes, triggers and backfills schedules.
+    ScheduleControl,
+    /// Makes, changes and deletes schedules.
+    ScheduleManage,
     /// Sends a CloudEvent.
     EventPublish,
 }
@@ -43,7 +49,7 @@ const OWNERS: &[Role] = &[Role::Owner];
 
 impl Permission {
     /// All permissions, by resource.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::TenantRead,
         Self::TenantUpdate,
         Self::TenantDelete,
@@ -56,6 +62,9 @@ impl Permission {
         Self::ExecutionStart,
         Self::ExecutionCancel,
         Self::ExecutionRepair,
+        Self::ScheduleRead,
+        Self::ScheduleControl,
+        Self::ScheduleManage,
         Self::EventPublish,
     ];
 
@@ -74,6 +83,9 @@ impl Permission {
             Self::ExecutionStart => ("execution:start", OPERATORS),
             Self::ExecutionCancel => ("execution:cancel", OPERATORS),
             Self::ExecutionRepair => ("execution:repair", OPERATORS),
+            Self::ScheduleRead => ("schedule:read", ALL),
+            Self::ScheduleControl => ("schedule:control", OPERATORS),
+            Self::ScheduleManage => ("schedule:manage", EDITORS),
             Self::EventPublish => ("event:publish", OPERATORS),
         }
     }

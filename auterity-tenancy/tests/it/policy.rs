@@ -35,6 +35,9 @@ fn role_table_is_as_agreed() {
         execution:start   yes       yes       yes       yes       -
         execution:cancel  yes       yes       yes       yes       -
         execution:repair  yes       yes       yes       yes       -
+        schedule:read     yes       yes       yes       yes       yes
+        schedule:control  yes       yes       yes       yes       -
+        schedule:manage   yes       yes       yes       -         -
         event:publish     yes       yes       yes       yes       -"]]
     .assert_eq(&table.join("\n"));
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use auterity_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use auterity_core::engine::{Handle, StartRequest};
+use auterity_core::schedule::{Overlap, Policy, Spec, Timing};
 use auterity_core::{Actor, Routines, Scope, TenantId};
 use auterity_tenancy::{ErrorKind, Identity, Secret, SignUp};
 use serde_json::Value;
@@ -170,6 +171,34 @@ impl Demo {
             if let Err(error) = self.handle.deploy(scope, sample.text).await {
                 tracing::warn!(error = %error, "a sample was not deployed");
             }
+        }
+        self.schedule(scope).await;
+    }
+
+    /// Makes a schedule that shows what it does within minutes; the samples' own come
+    /// at night.
+    async fn schedule(&self, scope: &Scope) {
+        let input = include_str!("../../workflows/lead-follow-up.input.json");
+        let spec = Spec {
+            namespace: "sales".to_owned(),
+            workflow: "lead-follow-up".to_owned(),
+            version: None,
+            input: serde_json::from_str(input).ok(),
+            priority: 0,
+            timing: Timing::Cron {
+                expression: "* * * * *".to_owned(),
+                time_zone: "UTC".to_owned(),
+            },
+            policy: Policy {
+                overlap: Overlap::Skip,
+                ..Policy::default()
+            },
+        };
+        let made =
+            self.handle
+                .schedule_create(scope, "Leads of the last minute", spec, Some("demo"));
+        if let Err(error) = made.await {
+            tracing::warn!(error = %error, "a sample schedule was not made");
         }
     }
 

@@ -148,7 +148,7 @@ impl Api {
             let live = Live::new(request, caller.principal().expires_at(), rows)?;
             return Ok(EventsReply::Found(EventsContent::Live(live)));
         }
-        let limit = page::limit_within(limit.0, EVENTS_DEFAULT, EVENTS_MAX)?;
+        let limit = page::size("limit", limit.0, (EVENTS_DEFAULT, EVENTS_MAX))?;
         let query = id.to_string();
         let list = Listing::new(&context, &scope, "events", &query);
         let position = list.position(cursor.0.as_deref())?.or(after.0);

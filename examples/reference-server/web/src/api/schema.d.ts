@@ -418,6 +418,130 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists schedules by name, each with its last tick. */
+        get: operations["schedule_list"];
+        put?: never;
+        /** Makes a schedule. */
+        post: operations["schedule_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives a schedule or backfill. */
+        get: operations["schedule_get"];
+        /** Replaces what a schedule says; new times count from now. */
+        put: operations["schedule_replace"];
+        post?: never;
+        /** Deletes a schedule with its history, or a backfill; executions go on. */
+        delete: operations["schedule_delete"];
+        options?: never;
+        head?: never;
+        /** Pauses or resumes a schedule or backfill. */
+        patch: operations["schedule_pause"];
+        trace?: never;
+    };
+    "/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Explains a timing and gives its next times, before anything is made. */
+        post: operations["schedule_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}/trigger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a tick now. */
+        post: operations["schedule_trigger"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}/backfills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the backfills of a schedule, the oldest first. */
+        get: operations["schedule_backfill_list"];
+        put?: never;
+        /** Makes the ticks of a range of the past. */
+        post: operations["schedule_backfill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the next times of a schedule. */
+        get: operations["schedule_next"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{id}/ticks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the ticks of a schedule or backfill, the newest first. */
+        get: operations["schedule_ticks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -473,6 +597,18 @@ export interface components {
              * @description How often it has run since the task from which the execution goes on.
              */
             times: number;
+        };
+        /**
+         * BackfillBody
+         * @description The range to make up for.
+         */
+        BackfillBody: {
+            /** @description The first time that counts. */
+            from: string;
+            /** @description The last time that counts. */
+            to: string;
+            /** @description Absent: `queue_all`, one after the other. */
+            overlap?: components["schemas"]["ScheduleOverlap"] & unknown;
         };
         /**
          * BatchError
@@ -810,6 +946,29 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * PreviewBody
+         * @description A timing to be explained.
+         */
+        PreviewBody: {
+            /** @description When. */
+            timing: components["schemas"]["ScheduleTiming"] & unknown;
+            /**
+             * Format: uint32
+             * @description How many times, 1 to 100.
+             */
+            count?: number | null;
+        };
+        /**
+         * PreviewReply
+         * @description What a timing means.
+         */
+        PreviewReply: {
+            /** @description In words. */
+            description: string;
+            /** @description The next times; none if it does not go by the clock. */
+            times: string[];
+        };
+        /**
          * Problem
          * @description The same for the OpenAPI document.
          */
@@ -977,6 +1136,246 @@ export interface components {
              *     act once more, under new idempotency keys.
              */
             runs_again: components["schemas"]["Again"][];
+        };
+        /**
+         * Schedule
+         * @description A schedule.
+         */
+        Schedule: {
+            /** @description The id. */
+            id: string;
+            /** @description The name. */
+            name: string;
+            /** @description `active`, `paused`, or `ended` when no tick will come any more. */
+            state: string;
+            /** @description When it comes, in words. */
+            description: string;
+            /** @description What is started. */
+            workflow: components["schemas"]["ScheduledWorkflow"] & unknown;
+            /** @description The input. */
+            input?: unknown;
+            /**
+             * Format: int32
+             * @description Higher comes first when executions have to queue.
+             */
+            priority: number;
+            /** @description When. */
+            timing: components["schemas"]["ScheduleTiming"] & unknown;
+            /** @description What happens to a tick while an execution is active. */
+            overlap: components["schemas"]["ScheduleOverlap"] & unknown;
+            /** @description What happens to missed ticks. */
+            catch_up: components["schemas"]["ScheduleCatchUp"] & unknown;
+            /** @description How far back `window` reaches. */
+            catch_up_window?: string | null;
+            /** @description Ticks come up to this much later. */
+            jitter: string;
+            /**
+             * Format: date-time
+             * @description No tick comes before this.
+             */
+            starts_at?: string | null;
+            /**
+             * Format: date-time
+             * @description No tick comes after this.
+             */
+            ends_at?: string | null;
+            /**
+             * Format: uint32
+             * @description The schedule pauses after so many failures in a row.
+             */
+            pause_after_failures?: number | null;
+            /** @description Present while it is paused. */
+            paused?: components["schemas"]["SchedulePause"] & unknown;
+            /**
+             * Format: uint32
+             * @description Failures in a row.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description The next time.
+             */
+            next_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Up to where times are decided: how far a backfill has come.
+             */
+            decided_to: string;
+            /**
+             * Format: uint64
+             * @description Ticks so far.
+             */
+            ticks: number;
+            /** @description Whether it belongs to a definition, which alone may change what it says. */
+            managed: boolean;
+            /** @description The schedule that this one fills up. */
+            backfill_of?: string | null;
+            /**
+             * Format: uint64
+             * @description Raised by every change; the content of the `ETag`.
+             */
+            revision: number;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed.
+             */
+            updated_at: string;
+            /** @description Its last tick; in lists only. */
+            last_tick?: components["schemas"]["ScheduleTick"] & unknown;
+        };
+        /**
+         * @description What happens to ticks that were missed.
+         * @enum {string}
+         */
+        ScheduleCatchUp: "none" | "last" | "all" | "window";
+        /**
+         * @description What happens to a tick while an execution of the schedule is active.
+         * @enum {string}
+         */
+        ScheduleOverlap: "allow" | "skip" | "queue_one" | "queue_all" | "cancel";
+        /**
+         * SchedulePage
+         * @description A page of schedules.
+         */
+        SchedulePage: {
+            /** @description By name. */
+            items: components["schemas"]["Schedule"][];
+            /** @description Leads to the next page; null on the last. */
+            next_cursor?: string | null;
+        };
+        /**
+         * SchedulePatch
+         * @description What is to change.
+         */
+        SchedulePatch: {
+            /** @description Whether it is to stand still. */
+            paused: boolean;
+            /** @description Why it is paused. */
+            reason?: string | null;
+        };
+        /**
+         * SchedulePause
+         * @description Why and since when a schedule stands still.
+         */
+        SchedulePause: {
+            /** @description Why. */
+            reason?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            at: string;
+            /** @description Whether too many failures caused it. */
+            by_failures: boolean;
+        };
+        /**
+         * ScheduleSpec
+         * @description What a person says about a schedule.
+         */
+        ScheduleSpec: {
+            /** @description Unique in the tenant; cannot be changed. */
+            name: string;
+            /** @description What is started. */
+            workflow: components["schemas"]["ScheduledWorkflow"] & unknown;
+            /**
+             * @description The input; texts of the form `${ … }` are expressions over `.scheduled_at`,
+             *     `.schedule` and `.events`.
+             */
+            input?: unknown;
+            /**
+             * Format: int32
+             * @description Higher comes first when executions have to queue.
+             */
+            priority?: number | null;
+            /** @description When. */
+            timing: components["schemas"]["ScheduleTiming"] & unknown;
+            /** @description Absent: `allow`. */
+            overlap?: components["schemas"]["ScheduleOverlap"] & unknown;
+            /** @description Absent: `last`. */
+            catch_up?: components["schemas"]["ScheduleCatchUp"] & unknown;
+            /** @description How far back `catch_up: window` reaches, such as `PT6H`. */
+            catch_up_window?: string | null;
+            /** @description Ticks come up to this much later, such as `PT5M`, by a share that is the schedule's own. */
+            jitter?: string | null;
+            /** @description No tick comes before this time. */
+            starts_at?: string | null;
+            /** @description No tick comes after this time. */
+            ends_at?: string | null;
+            /**
+             * Format: uint32
+             * @description The schedule pauses after so many failures in a row.
+             */
+            pause_after_failures?: number | null;
+        };
+        /**
+         * ScheduleTick
+         * @description A tick: one time, or one set of events, that a schedule started or left out.
+         */
+        ScheduleTick: {
+            /**
+             * Format: uint64
+             * @description Its place in the schedule; numbers may be left out.
+             */
+            sequence: number;
+            /** @description `time`, `event`, `trigger`, `backfill`. */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description The time that it stands for.
+             */
+            scheduled_at: string;
+            /**
+             * @description `queued`, `due`, `started`, `completed`, `faulted`, `cancelled`, `lost`,
+             *     `skipped`, `missed`, `failed`.
+             */
+            state: string;
+            /** @description Its execution. */
+            execution?: string | null;
+            /** @description Why it was left out or failed. */
+            reason?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was decided.
+             */
+            decided_at: string;
+            /**
+             * Format: date-time
+             * @description When its execution ended.
+             */
+            ended_at?: string | null;
+        };
+        /**
+         * ScheduleTiming
+         * @description When a schedule starts its workflow: exactly one of `cron`, `every`, `after`, `on`.
+         */
+        ScheduleTiming: {
+            /** @description A cron expression of five fields, or of six with seconds first. */
+            cron?: string | null;
+            /** @description The time zone of the cron expression, such as `Europe/Berlin`; absent: `UTC`. */
+            time_zone?: string | null;
+            /** @description A period as ISO 8601 duration, such as `PT15M`. */
+            every?: string | null;
+            /** @description How long after the end of the last execution, such as `PT1M`. */
+            after?: string | null;
+            /** @description Events, as the definition language has them: `one`, `any` or `all`. */
+            on?: unknown;
+        };
+        /**
+         * ScheduledWorkflow
+         * @description What a schedule starts.
+         */
+        ScheduledWorkflow: {
+            /** @description Groups workflows. */
+            namespace: string;
+            /** @description Unique in the namespace. */
+            name: string;
+            /** @description The version; absent: the highest at each tick. */
+            version?: string | null;
         };
         /**
          * Session
@@ -1163,6 +1562,24 @@ export interface components {
             name: string;
             /** @description The short name: lower-case letters, digits and hyphens. */
             slug: string;
+        };
+        /**
+         * TickPage
+         * @description A page of ticks.
+         */
+        TickPage: {
+            /** @description The newest first. */
+            items: components["schemas"]["ScheduleTick"][];
+            /** @description Leads to the next page; null on the last. */
+            next_cursor?: string | null;
+        };
+        /**
+         * TriggerBody
+         * @description How to trigger.
+         */
+        TriggerBody: {
+            /** @description Absent: the schedule's own policy. */
+            overlap?: components["schemas"]["ScheduleOverlap"] & unknown;
         };
         /**
          * User
@@ -3567,6 +3984,1017 @@ export interface operations {
             };
             /** @description The body is well-formed but wrong */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this workflow: `namespace/name`. */
+                workflow?: string;
+                /** @description Items on the page, 1 to 200. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A repeated call with the same key finds the first schedule; with another
+                 *     content it is refused.
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleSpec"];
+            };
+        };
+        responses: {
+            /** @description It is made. */
+            201: {
+                headers: {
+                    LOCATION: string;
+                    ETAG: string;
+                    /** @description `true` when an earlier call with this key had made it. */
+                    "IDEMPOTENCY-REPLAYED"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The schedule. */
+            200: {
+                headers: {
+                    ETAG: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_replace: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` that the change is made upon. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleSpec"];
+            };
+        };
+        responses: {
+            /** @description The schedule. */
+            200: {
+                headers: {
+                    ETAG: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_delete: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Deletes only if this is still the `ETag`. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SchedulePatch"];
+            };
+        };
+        responses: {
+            /** @description The schedule. */
+            200: {
+                headers: {
+                    ETAG: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewBody"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewReply"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_trigger: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A repeated call with the same key finds the first tick while that is
+                 *     remembered.
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TriggerBody"];
+            };
+        };
+        responses: {
+            /** @description The tick; its execution is started unless the policy says otherwise. */
+            202: {
+                headers: {
+                    /** @description `true` when an earlier call with this key had made it. */
+                    "IDEMPOTENCY-REPLAYED"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleTick"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_backfill_list: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, 1 to 200. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_backfill: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A repeated call with the same key finds the first backfill; with another
+                 *     content it is refused.
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillBody"];
+            };
+        };
+        responses: {
+            /** @description It is under way; it has an id of its own. */
+            202: {
+                headers: {
+                    LOCATION: string;
+                    /** @description `true` when an earlier call with this key had made it. */
+                    "IDEMPOTENCY-REPLAYED"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_next: {
+        parameters: {
+            query?: {
+                /** @description How many, 1 to 100. */
+                count?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewReply"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    schedule_ticks: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, 1 to 200. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TickPage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
