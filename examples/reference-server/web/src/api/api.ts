@@ -62,6 +62,13 @@ export class Api {
     return this.#client.json(address(path, options), callOf('PUT', options));
   }
 
+  patch<P extends PathOf<'patch'>>(
+    path: P,
+    ...[options]: Arguments<OperationOf<'patch', P>>
+  ): Promise<Answer<OperationOf<'patch', P>>> {
+    return this.#client.json(address(path, options), callOf('PATCH', options));
+  }
+
   delete<P extends PathOf<'delete'>>(
     path: P,
     ...[options]: Arguments<OperationOf<'delete', P>>

@@ -61,6 +61,10 @@ export function workflowPath(workflow: { namespace: string; name: string }): str
   return `/workflows/${encodeURIComponent(workflow.namespace)}/${encodeURIComponent(workflow.name)}`;
 }
 
+export function schedulePath(id: string): string {
+  return `/schedules/${encodeURIComponent(id)}`;
+}
+
 export function executionPath(id: string): string {
   return `/executions/${encodeURIComponent(id)}`;
 }

@@ -18,6 +18,10 @@ const ROUTES: Route[] = [
   { pattern: '/workflows/:namespace/:name', load: () => import('../features/workflows/WorkflowPage.svelte') },
   { pattern: '/workflows/:namespace/:name/start', load: () => import('../features/start/StartPage.svelte') },
   { pattern: '/executions', load: () => import('../features/executions/ExecutionsPage.svelte') },
+  { pattern: '/schedules', load: () => import('../features/schedules/SchedulesPage.svelte') },
+  { pattern: '/schedules/new', load: () => import('../features/schedules/ScheduleForm.svelte') },
+  { pattern: '/schedules/:id', load: () => import('../features/schedules/SchedulePage.svelte') },
+  { pattern: '/schedules/:id/edit', load: () => import('../features/schedules/ScheduleForm.svelte') },
   { pattern: '/executions/:id', load: () => import('../features/executions/ExecutionPage.svelte') },
 ];
 

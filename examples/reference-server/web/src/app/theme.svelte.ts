@@ -3,8 +3,11 @@ export type Theme = 'system' | 'light' | 'dark';
 const KEY = 'auterity.theme';
 const ORDER: Theme[] = ['system', 'light', 'dark'];
 
+const LABELS: Record<Theme, string> = { system: 'as the system', light: 'light', dark: 'dark' };
+
 class ThemeChoice {
   value = $state<Theme>(read());
+  readonly label = $derived(LABELS[this.value]);
 
   /** System, light, dark, and around again. */
   next(): void {

@@ -21,10 +21,22 @@ export function tickLabel(ms: number): string {
 export function ago(at: string, now: number): string {
   const seconds = Math.round((now - Date.parse(at)) / 1000);
   if (seconds < 10) return 'just now';
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} d ago`;
+  return `${short(seconds)} ago`;
+}
+
+/** A short distance to the future: `now`, `in 4 min`, `in 3 d`; to the past as `ago`. */
+export function distance(at: string, now: number): string {
+  const ms = Date.parse(at) - now;
+  if (ms < -10_000) return ago(at, now);
+  if (ms < 1_000) return 'now';
+  return `in ${short(Math.round(ms / 1000))}`;
+}
+
+function short(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
 }
 
 const CLOCK = new Intl.DateTimeFormat('en-GB', {
@@ -40,6 +52,17 @@ export function moment(at: string, now: number): string {
   if (Number.isNaN(date.getTime())) return at;
   const isToday = DAY.format(date) === DAY.format(now);
   return isToday ? CLOCK.format(date) : `${DAY.format(date)} ${CLOCK.format(date)}`;
+}
+
+/** A time as people of a zone see it: `Wed 25 Nov 2026, 02:30`; in UTC where there is no such zone. */
+export function inZone(at: string, zone: string): string {
+  const options = { weekday: 'short', day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' } as const;
+  const format = (timeZone: string) => new Intl.DateTimeFormat('en-GB', { ...options, timeZone }).format(new Date(at));
+  try {
+    return format(zone);
+  } catch {
+    return format('UTC');
+  }
 }
 
 /** The time of day with milliseconds, for rows that follow each other quickly. */

@@ -9,8 +9,11 @@ interface Look {
   label: string;
 }
 
+/** What is going to be cancelled, schedules, and ticks that have no execution. */
+type Other = 'cancelling' | 'active' | 'paused' | 'ended' | 'queued' | 'due' | 'lost' | 'missed' | 'failed';
+
 /** How each state looks everywhere: never by colour alone. */
-const LOOKS: Record<ExecutionStatus | TaskState | 'cancelling', Look> = {
+const LOOKS: Record<ExecutionStatus | TaskState | Other, Look> = {
   pending: { outcome: 'idle', shape: 'ring', label: 'Pending' },
   running: { outcome: 'running', shape: 'dot', label: 'Running' },
   started: { outcome: 'running', shape: 'dot', label: 'Running' },
@@ -22,6 +25,14 @@ const LOOKS: Record<ExecutionStatus | TaskState | 'cancelling', Look> = {
   cancelling: { outcome: 'waiting', shape: 'slash', label: 'Cancelling' },
   cancelled: { outcome: 'idle', shape: 'slash', label: 'Cancelled' },
   skipped: { outcome: 'idle', shape: 'arrow', label: 'Skipped' },
+  active: { outcome: 'running', shape: 'dot', label: 'Active' },
+  paused: { outcome: 'waiting', shape: 'pause', label: 'Paused' },
+  ended: { outcome: 'idle', shape: 'ring', label: 'Ended' },
+  queued: { outcome: 'idle', shape: 'ring', label: 'Queued' },
+  due: { outcome: 'idle', shape: 'ring', label: 'Due' },
+  lost: { outcome: 'faulted', shape: 'cross', label: 'Lost' },
+  missed: { outcome: 'idle', shape: 'slash', label: 'Missed' },
+  failed: { outcome: 'faulted', shape: 'cross', label: 'Failed' },
 };
 
 export function lookOf(state: string): Look {

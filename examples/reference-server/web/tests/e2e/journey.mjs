@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { launch, watch } from './browser.mjs';
 import { limits } from './limits.mjs';
 import { repair } from './repair.mjs';
+import { schedules } from './schedules.mjs';
 
 const base = process.env.AUTERITY_URL;
 const folder = process.argv[2];
@@ -27,8 +28,8 @@ const browser = await launch();
 const context = await browser.newContext({ viewport: WIDTHS[0], baseURL: base });
 const page = await context.newPage();
 page.setDefaultTimeout(15_000);
-// The first refresh finds no session, and two calls below are meant to be refused.
-const complaints = watch(page, [/status of 401.*\/auth\//, /status of 4\d\d.*\/workflows/]);
+// The first refresh finds no session, and some calls below are meant to be refused.
+const complaints = watch(page, [/status of 401.*\/auth\//, /status of 422.*\/(workflows|schedules)/, /status of 409.*\/workflows/]);
 
 let step = 'start';
 const screens = [];
@@ -164,6 +165,7 @@ try {
   const tools = { page, call: await caller(), heading, shoot, begin: (name) => (step = name) };
   await repair(tools);
   await limits(tools);
+  await schedules(tools);
 
   step = 'sign-out ends the session';
   await page.getByRole('button', { name: 'Sign out' }).click();
