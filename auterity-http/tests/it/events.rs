@@ -3,19 +3,14 @@ use serde_json::{Value, json};
 use crate::fixture::{Account, Answer, Events, Fixture, LISTEN};
 
 async fn waiting() -> (Fixture, Account, String) {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     (fixture, ada, id)
 }
 
 async fn output_of(fixture: &Fixture, account: &Account, id: &str) -> Value {
+    fixture.history(account, id).await;
     let path = format!("/api/v1/executions/{id}");
-    let call = fixture.get(&format!("{path}/events")).by(account);
-    Events::of(call.header("accept", "text/event-stream").open().await)
-        .all()
-        .await;
     fixture.get(&path).by(account).send().await.json()["output"].clone()
 }
 

@@ -4,14 +4,13 @@ use crate::fixture::{ECHO, Events, Fixture, LISTEN};
 
 #[tokio::test]
 async fn start_waits_for_the_end() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, ECHO).await;
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
     let answer = fixture
-        .post("/api/v1/workflows/test/echo/executions?wait=30s")
-        .by(&ada)
-        .json(&json!({"input": {"count": 3}, "attributes": {"order": "17"}, "priority": 1}))
-        .send()
+        .begin(
+            &ada,
+            "echo?wait=30s",
+            &json!({"input": {"count": 3}, "attributes": {"order": "17"}, "priority": 1}),
+        )
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let execution = answer.json();
@@ -30,15 +29,8 @@ async fn start_waits_for_the_end() {
 
 #[tokio::test]
 async fn start_that_does_not_end_in_time_is_accepted() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
-    let answer = fixture
-        .post("/api/v1/workflows/test/listen/executions?wait=10ms")
-        .by(&ada)
-        .json(&json!({}))
-        .send()
-        .await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
+    let answer = fixture.begin(&ada, "listen?wait=10ms", &json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert_eq!(answer.json()["current_tasks"], json!(["/do/0/hear"]));
     for wait in ["soon", "-1s", "3h"] {
@@ -50,14 +42,9 @@ async fn start_that_does_not_end_in_time_is_accepted() {
 
 #[tokio::test]
 async fn input_that_breaks_its_schema_is_pointed_at() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, ECHO).await;
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
     let answer = fixture
-        .post("/api/v1/workflows/test/echo/executions")
-        .by(&ada)
-        .json(&json!({"input": {"count": "three"}}))
-        .send()
+        .begin(&ada, "echo", &json!({"input": {"count": "three"}}))
         .await;
     let problem = answer.problem(422, "input_invalid");
     assert_eq!(problem["errors"][0]["pointer"], "/input/count");
@@ -75,9 +62,7 @@ async fn input_that_breaks_its_schema_is_pointed_at() {
 
 #[tokio::test]
 async fn same_key_finds_the_first_execution() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let start = |key: &str| {
         fixture
             .post("/api/v1/workflows/test/listen/executions")
@@ -96,9 +81,7 @@ async fn same_key_finds_the_first_execution() {
 
 #[tokio::test]
 async fn same_key_with_another_payload_is_refused() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     fixture.deploy(&ada, ECHO).await;
     let start = |path: &str, body: Value| {
         let path = format!("/api/v1/workflows/test/{path}");
@@ -150,9 +133,7 @@ async fn list_takes_few_attributes_only() {
 
 #[tokio::test]
 async fn list_is_filtered_and_paged() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     fixture.deploy(&ada, ECHO).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
@@ -209,16 +190,9 @@ async fn list_is_filtered_and_paged() {
 
 #[tokio::test]
 async fn history_tells_what_happened() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, ECHO).await;
-    let answer = fixture
-        .post("/api/v1/workflows/test/echo/executions?wait=30s")
-        .by(&ada)
-        .json(&json!({}))
-        .send()
-        .await;
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
+    let answer = fixture.begin(&ada, "echo?wait=30s", &json!({})).await;
+    let id = answer.id();
     let path = format!("/api/v1/executions/{id}/events");
     let history = fixture.get(&path).by(&ada).send().await.json();
     let items = history["items"].as_array().unwrap();
@@ -253,9 +227,7 @@ async fn history_tells_what_happened() {
 
 #[tokio::test]
 async fn followers_see_history_then_live_and_resume() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let path = format!("/api/v1/executions/{id}/events");
     let open = || {
@@ -294,9 +266,7 @@ async fn followers_see_history_then_live_and_resume() {
 
 #[tokio::test]
 async fn execution_is_cancelled_once() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let path = format!("/api/v1/executions/{id}");
     let cancel = format!("{path}/cancel");

@@ -75,6 +75,14 @@ impl Fixture {
         Self::with(Options::default()).await
     }
 
+    /// Makes a server with an account that has deployed a definition.
+    pub(crate) async fn with_workflow(definition: &str) -> (Self, Account) {
+        let fixture = Self::new().await;
+        let account = fixture.sign_up("ada").await;
+        fixture.deploy(&account, definition).await;
+        (fixture, account)
+    }
+
     pub(crate) async fn with(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock);
@@ -169,14 +177,27 @@ impl Fixture {
 
     /// Starts an execution and gives its id.
     pub(crate) async fn start(&self, account: &Account, name: &str) -> String {
-        let answer = self
-            .post(&format!("/api/v1/workflows/test/{name}/executions"))
-            .by(account)
-            .json(&json!({}))
-            .send()
-            .await;
+        let answer = self.begin(account, name, &json!({})).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
-        answer.json()["id"].as_str().unwrap().to_owned()
+        answer.id()
+    }
+
+    /// Follows an execution to its end; gives its events.
+    pub(crate) async fn history(&self, account: &Account, id: &str) -> Vec<Value> {
+        let call = self
+            .get(&format!("/api/v1/executions/{id}/events"))
+            .by(account);
+        let events = Events::of(call.header("accept", "text/event-stream").open().await);
+        let sent = events.all().await;
+        let read = |event: &Sent| serde_json::from_str(&event.data).unwrap();
+        sent.iter().map(read).collect()
+    }
+
+    /// Asks for an execution of a workflow, to whose name a query may be added.
+    pub(crate) async fn begin(&self, account: &Account, name: &str, body: &Value) -> Answer {
+        let (name, query) = name.split_once('?').unwrap_or((name, ""));
+        let path = format!("/api/v1/workflows/test/{name}/executions?{query}");
+        self.post(&path).by(account).json(body).send().await
     }
 }
 
@@ -235,6 +256,11 @@ impl Call<'_> {
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    /// Gives the id of what the answer tells about.
+    pub(crate) fn id(&self) -> String {
+        self.json()["id"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {

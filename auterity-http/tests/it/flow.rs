@@ -16,8 +16,9 @@ async fn put(fixture: &Fixture, account: &Account, settings: &Value) -> Answer {
 }
 
 async fn start(fixture: &Fixture, account: &Account, input: &Value) -> Answer {
-    let call = fixture.post(START).by(account);
-    call.json(&json!({"input": input})).send().await
+    fixture
+        .begin(account, "listen", &json!({"input": input}))
+        .await
 }
 
 #[tokio::test]
@@ -62,9 +63,7 @@ async fn settings_are_read_and_replaced() {
 
 #[tokio::test]
 async fn mistakes_in_settings_have_their_place() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     for (settings, pointer) in [
         (json!({"concurrency": [{"max": 0}]}), "/concurrency/0/max"),
         (
@@ -98,9 +97,7 @@ async fn mistakes_in_settings_have_their_place() {
 
 #[tokio::test]
 async fn starts_beyond_a_rate_are_refused_with_the_time_to_wait() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     put(
         &fixture,
         &ada,
@@ -137,16 +134,14 @@ async fn starts_beyond_a_rate_are_refused_with_the_time_to_wait() {
 
 #[tokio::test]
 async fn held_execution_says_what_holds_it() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let settings = json!({"concurrency": [{"max": 1, "key": ".customer"}], "queue_max": 10});
     put(&fixture, &ada, &settings).await;
     let mut ids = Vec::new();
     for customer in ["a", "b", "a", "a"] {
         let answer = start(&fixture, &ada, &json!({"customer": customer})).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
-        ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+        ids.push(answer.id());
     }
     let last = fixture.get(&format!("/api/v1/executions/{}", ids[3]));
     let last = last.by(&ada).send().await.json();
@@ -179,9 +174,7 @@ async fn held_execution_says_what_holds_it() {
 
 #[tokio::test]
 async fn batch_gives_a_result_per_item() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, ECHO).await;
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
     let items = json!({"items": [
         {"workflow": "test/echo", "input": {"count": 1}, "idempotency_key": "one"},
         {"workflow": "test/nothing"},

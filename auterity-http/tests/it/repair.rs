@@ -2,29 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Account, Answer, Events, Fixture, LISTEN};
+use crate::fixture::{Account, Answer, Fixture, LISTEN};
 
 async fn post(fixture: &Fixture, who: &Account, path: &str, body: &Value) -> Answer {
     let path = format!("/api/v1/executions/{path}");
     fixture.post(&path).by(who).json(body).send().await
 }
 
-/// Follows an execution to its end; gives its events.
-async fn history(fixture: &Fixture, who: &Account, id: &str) -> Vec<Value> {
-    let call = fixture
-        .get(&format!("/api/v1/executions/{id}/events"))
-        .by(who);
-    let events = Events::of(call.header("accept", "text/event-stream").open().await);
-    let events = events.all().await;
-    let read = |event: &crate::fixture::Sent| serde_json::from_str(&event.data).unwrap();
-    events.iter().map(read).collect()
-}
-
 #[tokio::test]
 async fn execution_is_suspended_resumed_and_skipped() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let path = |action: &str| format!("{id}/{action}");
     let resumed = post(&fixture, &ada, &path("resume"), &json!({})).await;
@@ -58,7 +45,7 @@ async fn execution_is_suspended_resumed_and_skipped() {
     let body = json!({"task": "/do/0/hear", "output": [], "reason": "heard by ear"});
     let skipped = post(&fixture, &ada, &path("skip"), &body).await;
     assert_eq!(skipped.status, 202, "{}", skipped.text);
-    let events = history(&fixture, &ada, &id).await;
+    let events = fixture.history(&ada, &id).await;
     let kinds: Vec<&str> = events
         .iter()
         .filter_map(|event| event["kind"].as_str())
@@ -83,13 +70,11 @@ async fn execution_is_suspended_resumed_and_skipped() {
 
 #[tokio::test]
 async fn execution_is_terminated() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let answer = post(&fixture, &ada, &format!("{id}/terminate"), &json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
-    let events = history(&fixture, &ada, &id).await;
+    let events = fixture.history(&ada, &id).await;
     assert_eq!(events[1]["kind"], "execution.terminate_requested");
     let long = json!({"reason": "x".repeat(5_000)});
     let id = fixture.start(&ada, "listen").await;
@@ -110,7 +95,7 @@ do:
 async fn faulted(fixture: &Fixture, who: &Account) -> String {
     fixture.deploy(who, STEPS).await;
     let id = fixture.start(who, "steps").await;
-    history(fixture, who, &id).await;
+    fixture.history(who, &id).await;
     id
 }
 
@@ -130,7 +115,7 @@ async fn faulted_execution_is_retried_with_a_dry_run_first() {
     body["reason"] = json!("the data was wrong");
     let accepted = post(&fixture, &ada, &retry, &body).await;
     assert_eq!(accepted.status, 202, "{}", accepted.text);
-    let events = history(&fixture, &ada, &id).await;
+    let events = fixture.history(&ada, &id).await;
     let retried = events
         .iter()
         .find(|event| event["kind"] == "execution.retried");
@@ -168,22 +153,20 @@ async fn execution_is_forked_once_per_key() {
     };
     let first = fork().await;
     assert_eq!(first.status, 202, "{}", first.text);
-    let new = first.json()["id"].as_str().unwrap().to_owned();
+    let new = first.id();
     assert_ne!(new, id);
     assert_eq!(
         first.header("location"),
         format!("/api/v1/executions/{new}")
     );
     assert_eq!(fork().await.json()["id"], json!(new));
-    let events = history(&fixture, &ada, &new).await;
+    let events = fixture.history(&ada, &new).await;
     assert_eq!(events[0]["kind"], "execution.forked");
 }
 
 #[tokio::test]
 async fn waiting_execution_is_migrated_or_refused_with_the_reasons() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let next = LISTEN.replace("version: '1.0.0'", "version: '1.1.0'");
     fixture.deploy(&ada, &next).await;

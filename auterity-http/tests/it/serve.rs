@@ -108,9 +108,7 @@ async fn slow_and_silent_connections_are_closed() {
 
 #[tokio::test]
 async fn going_down_says_goodbye_to_streams() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let server = serve(&fixture, ServeOptions::default()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();

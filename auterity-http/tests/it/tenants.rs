@@ -115,7 +115,7 @@ async fn key_of_another_tenant_is_another_key() {
             .json(&json!({}))
             .send()
             .await;
-        ids.push(answer.json()["id"].as_str().unwrap().to_owned());
+        ids.push(answer.id());
     }
     assert_ne!(ids[0], ids[1]);
 }

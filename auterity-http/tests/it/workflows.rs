@@ -54,9 +54,7 @@ async fn definition_may_come_as_json() {
 
 #[tokio::test]
 async fn known_version_is_not_sent_again() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, ECHO).await;
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
     let path = "/api/v1/workflows/test/echo";
     let first = fixture.get(path).by(&ada).send().await;
     let tag = first.header("etag").to_owned();
@@ -182,9 +180,7 @@ async fn list_is_paged_and_searched() {
 
 #[tokio::test]
 async fn list_shows_recent_executions_oldest_first() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let first = fixture.start(&ada, "listen").await;
     let second = fixture.start(&ada, "listen").await;
     let list = fixture
@@ -204,9 +200,7 @@ async fn list_shows_recent_executions_oldest_first() {
 
 #[tokio::test]
 async fn versions_are_listed_and_deleted_together() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    fixture.deploy(&ada, LISTEN).await;
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
     let id = fixture.start(&ada, "listen").await;
     let newer = LISTEN.replace("version: '1.0.0'", "version: '1.10.0'");
     fixture.deploy(&ada, &newer).await;
