@@ -32,14 +32,14 @@ type Answer = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
 /// The journal's answer to an entry, with what followed from it here.
 pub(super) struct Confirmed {
     pub(super) outcome: Outcome,
-    pub(super) decided: Decided,
+    pub(super) decided: Box<Decided>,
 }
 
 /// The entries of one execution between decision and commit.
 #[derive(Default)]
 pub(super) struct Ahead {
-    sent: Option<(Answer, Decided)>,
-    gathered: Option<Decided>,
+    sent: Option<(Answer, Box<Decided>)>,
+    gathered: Option<Box<Decided>>,
     bytes: usize,
 }
 
@@ -64,11 +64,11 @@ impl Ahead {
         self.bytes += entry.snapshot.as_ref().map_or(0, |kept| kept.state.len());
         match &mut self.gathered {
             None => {
-                self.gathered = Some(Decided {
+                self.gathered = Some(Box::new(Decided {
                     entry,
                     events,
                     ran_ahead,
-                });
+                }));
             }
             Some(gathered) => {
                 gathered.ran_ahead |= ran_ahead;

@@ -81,7 +81,7 @@ impl Core {
         if started.existing {
             return Ok(started);
         }
-        self.feed.grew(id, || progress.growth(&next));
+        self.feed.grew(id, &next, || progress.growth(&next));
         if let Some(rows) = told {
             self.tell_lifecycle(&progress.identity, &rows, &next);
         }

@@ -151,7 +151,7 @@ impl Active {
             end_unbegun(&mut events);
             let nothing = events.is_empty() && consumed.is_empty();
             if nothing && let Some((order, program)) = self.migrations.pop() {
-                match self.migrate(order, program).await? {
+                match Box::pin(self.migrate(order, program)).await? {
                     After::Stay => continue,
                     After::Leave => return Ok(()),
                 }
@@ -324,7 +324,8 @@ impl Active {
         match outcome {
             Outcome::Recorded => {}
             Outcome::Refused(reason) => {
-                return self.refused(decided, &reason).await.map(ControlFlow::Break);
+                let refused = Box::pin(self.refused(*decided, &reason));
+                return refused.await.map(ControlFlow::Break);
             }
             Outcome::AlreadyRecorded | Outcome::Exists(_) => {
                 let message = "another worker went on with the execution";
@@ -338,7 +339,9 @@ impl Active {
             self.core
                 .tell_lifecycle(identity, &entry.events, &entry.next);
         }
-        self.core.announce(&entry.messages).await;
+        if !entry.messages.is_empty() {
+            Box::pin(self.core.announce(&entry.messages)).await;
+        }
         Ok(ControlFlow::Continue(match &entry.next {
             Next::Owned | Next::Queued => After::Stay,
             Next::Parked { .. } | Next::Ended(_) => After::Leave,
@@ -353,7 +356,7 @@ impl Active {
         }
         self.core
             .feed
-            .grew(identity.execution, || self.progress.growth(next));
+            .grew(identity.execution, next, || self.progress.growth(next));
         if !matches!(next, Next::Owned) {
             self.core
                 .changed(identity.tenant, || self.progress.row(next));

@@ -2,12 +2,12 @@
 //! and for the tenant's feed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
-use crate::store::ExecutionRow;
+use crate::store::{ExecutionRow, Next};
 use crate::{ExecutionId, TenantId};
 
 /// Changes that a slow reader of the feed may fall behind before it is told to
@@ -39,25 +39,33 @@ pub(super) struct Growth {
 /// Spreads the word.
 #[derive(Debug)]
 pub(super) struct Feed {
-    followed: Mutex<HashMap<ExecutionId, watch::Sender<Growth>>>,
+    /// Who wants to hear of each growth.
+    followed: Followers,
+    /// Who wants to hear of the end only, and is not woken before.
+    awaited: Followers,
     changes: broadcast::Sender<(TenantId, Arc<ExecutionRow>)>,
     lifecycle: broadcast::Sender<(TenantId, Arc<Value>)>,
 }
 
-impl Feed {
-    pub(super) fn new() -> Self {
-        let (changes, _) = broadcast::channel(FEED_LENGTH);
-        let (lifecycle, _) = broadcast::channel(LIFECYCLE_LENGTH);
-        Self {
-            followed: Mutex::default(),
-            changes,
-            lifecycle,
+#[derive(Debug, Default)]
+struct Followers(Mutex<HashMap<ExecutionId, watch::Sender<Growth>>>);
+
+impl Followers {
+    fn follow(&self, execution: ExecutionId) -> watch::Receiver<Growth> {
+        let mut followed = self.lock();
+        // Ended ones have gone; this finds those that nobody follows any more.
+        if followed.len().is_power_of_two() {
+            followed.retain(|_, sender| sender.receiver_count() != 0);
         }
+        followed
+            .entry(execution)
+            .or_insert_with(|| watch::channel(Growth::default()).0)
+            .subscribe()
     }
 
-    /// Says that an execution's journal grew; asks how far only if somebody follows.
-    pub(super) fn grew(&self, execution: ExecutionId, growth: impl FnOnce() -> Growth) {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Asks how far it has come only if somebody follows.
+    fn tell(&self, execution: ExecutionId, growth: impl FnOnce() -> Growth) {
+        let mut followed = self.lock();
         let Some(sender) = followed.get(&execution) else {
             return;
         };
@@ -68,17 +76,40 @@ impl Feed {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, watch::Sender<Growth>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Feed {
+    pub(super) fn new() -> Self {
+        let (changes, _) = broadcast::channel(FEED_LENGTH);
+        let (lifecycle, _) = broadcast::channel(LIFECYCLE_LENGTH);
+        Self {
+            followed: Followers::default(),
+            awaited: Followers::default(),
+            changes,
+            lifecycle,
+        }
+    }
+
+    /// Says that an execution's journal grew, and what became of the execution; asks how
+    /// far it has come only if somebody follows.
+    pub(super) fn grew(&self, execution: ExecutionId, next: &Next, growth: impl Fn() -> Growth) {
+        self.followed.tell(execution, &growth);
+        if matches!(next, Next::Ended(_)) {
+            self.awaited.tell(execution, growth);
+        }
+    }
+
     /// Gives a receiver that sees each growth of an execution's journal.
     pub(super) fn follow(&self, execution: ExecutionId) -> watch::Receiver<Growth> {
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ended ones have gone; this finds those that nobody follows any more.
-        if followed.len().is_power_of_two() {
-            followed.retain(|_, sender| sender.receiver_count() != 0);
-        }
-        followed
-            .entry(execution)
-            .or_insert_with(|| watch::channel(Growth::default()).0)
-            .subscribe()
+        self.followed.follow(execution)
+    }
+
+    /// Gives a receiver that sees the end of an execution.
+    pub(super) fn follow_end(&self, execution: ExecutionId) -> watch::Receiver<Growth> {
+        self.awaited.follow(execution)
     }
 
     /// Tells whether anybody reads the tenants' feeds.

@@ -252,7 +252,7 @@ impl Handle {
         let clock = &self.core.ports.clock;
         let deadline = clock.now() + within;
         // In this order: what ends between the two looks is then seen by one of them.
-        let mut growth = self.core.feed.follow(id);
+        let mut growth = self.core.feed.follow_end(id);
         let life = self.core.life();
         let here = life.is_some_and(|life| life.has(scope.tenant(), id));
         if !here {

@@ -160,7 +160,9 @@ impl Doing {
                 self.call(&function, called).await
             }
             Ok(Request::Known { result }) => return Performed::Ended { effect, result },
-            Ok(Request::Emit { event }) => self.emit(event).await,
+            // Boxed, like the start of a child: the work of a call, which is most common,
+            // then stays small enough to be moved around cheaply.
+            Ok(Request::Emit { event }) => Box::pin(self.emit(event)).await,
             Ok(Request::Child {
                 namespace,
                 name,
@@ -175,7 +177,7 @@ impl Doing {
                     input,
                     ..StartRequest::default()
                 };
-                match self.child(request, awaited).await {
+                match Box::pin(self.child(request, awaited)).await {
                     Ok(_) if awaited => return Performed::Awaiting { effect },
                     other => other,
                 }

@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Scope, TenantId};
 const PROGRAMS_MAX: usize = 1_000;
 
 /// For how long the answer to "which version is the highest?" is kept. Bounds how
-/// late a process sees what another one deployed.
+/// late a process sees what another one deployed, together with the time of one look.
 const LATEST_FOR: SignedDuration = SignedDuration::from_secs(1);
 
 type Name = (TenantId, String, String, Option<String>);
@@ -70,10 +70,12 @@ impl Programs {
             name.to_owned(),
             version.map(str::to_owned),
         );
-        if let Some((at, found)) = self.lock_named().get(&key)
-            && now.duration_since(*at) < LATEST_FOR
-        {
-            return Ok(Some(found.clone()));
+        if let Some((at, found)) = self.lock_named().get_mut(&key) {
+            if now.duration_since(*at) < LATEST_FOR {
+                return Ok(Some(found.clone()));
+            }
+            // This call looks again for all that come meanwhile.
+            *at = now;
         }
         let Some(row) = self
             .store

@@ -87,9 +87,11 @@ impl Limits {
 
     async fn tenant(&self, scope: &Scope, now: Timestamp) -> Result<Arc<TenantSettings>, Error> {
         let tenant = scope.tenant();
-        if let Some((at, settings)) = self.lock().get(&tenant).and_then(|one| one.tenant.clone())
-            && now.duration_since(at) < REMEMBERED
-        {
+        let known = self.lock().get_mut(&tenant).and_then(|about| {
+            let known = about.tenant.as_mut()?;
+            remembered(known, now)
+        });
+        if let Some(settings) = known {
             return Ok(settings);
         }
         let settings: Arc<TenantSettings> = match self.store.flow_fetch(scope, None).await? {
@@ -104,9 +106,9 @@ impl Limits {
     async fn workflow(&self, scope: &Scope, asked: &Asked<'_>) -> Result<Arc<Workflow>, Error> {
         let (namespace, name) = (&asked.workflow.namespace, &asked.workflow.name);
         let key = (namespace.clone(), name.clone());
-        let known = self.lock().get(&scope.tenant()).and_then(|about| {
-            let (at, workflow) = about.workflows.get(&key)?;
-            (asked.now.duration_since(*at) < REMEMBERED).then(|| Arc::clone(workflow))
+        let known = self.lock().get_mut(&scope.tenant()).and_then(|about| {
+            let known = about.workflows.get_mut(&key)?;
+            remembered(known, asked.now)
         });
         if let Some(workflow) = known {
             return Ok(workflow);
@@ -433,4 +435,14 @@ fn read<T: serde::de::DeserializeOwned>(body: &str) -> Result<T, Error> {
     serde_json::from_str(body).map_err(|error| {
         Error::new(ErrorKind::Corrupt, "kept settings cannot be read").with_source(error)
     })
+}
+
+/// Gives what is remembered as long as it is fresh. After that, one caller looks again,
+/// for all that come meanwhile.
+fn remembered<T>((at, known): &mut (Timestamp, Arc<T>), now: Timestamp) -> Option<Arc<T>> {
+    if now.duration_since(*at) < REMEMBERED {
+        return Some(Arc::clone(known));
+    }
+    *at = now;
+    None
 }

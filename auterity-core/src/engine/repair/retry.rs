@@ -11,7 +11,7 @@ use crate::engine::control::Command;
 use crate::engine::handle::Handle;
 use crate::engine::progress::{Identity, Progress, to_json};
 use crate::interpreter::{End, Event, Order, ParentClose, Problem, Rebuilt, Repeated, fits};
-use crate::store::{Amend, Amended, ExecutionRow, Gate, InboxMessage, MessageKind, Status};
+use crate::store::{Amend, Amended, ExecutionRow, Gate, InboxMessage, MessageKind, Next, Status};
 use crate::{Error, ErrorKind, ExecutionId, InboxId, Scope};
 
 /// From where an execution goes on, and with what.
@@ -249,7 +249,7 @@ impl Handle {
             error: None,
             ..row.clone()
         });
-        self.core.feed.grew(row.id, Default::default);
+        self.core.feed.grew(row.id, &Next::Queued, Default::default);
         self.core.announce(&amend.messages).await;
         self.core.queued().await;
         Ok(())
