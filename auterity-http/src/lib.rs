@@ -20,6 +20,6 @@ mod serve;
 mod services;
 
 pub use api::{mount, mount_admin, openapi};
-pub use metrics::{Exposition, Kind, Metrics, process};
+pub use metrics::{Exposition, Kind, Metrics, engine, process};
 pub use serve::{ServeOptions, Server};
 pub use services::{Options, Services};

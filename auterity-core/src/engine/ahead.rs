@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::figures::Tally;
 use super::journal::Journal;
 use super::progress::Prepared;
 use crate::Error;
@@ -23,6 +24,7 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) struct Decided {
     pub(super) entry: Entry,
     pub(super) events: Vec<Event>,
+    pub(super) tally: Tally,
     /// Whether something began before the entry's commit.
     pub(super) ran_ahead: bool,
 }
@@ -56,7 +58,7 @@ impl Ahead {
 
     /// Adds what was decided.
     pub(super) fn gather(&mut self, prepared: Prepared, events: Vec<Event>, ran_ahead: bool) {
-        let entry = prepared.entry;
+        let Prepared { entry, tally, .. } = prepared;
         let rows = entry.events.iter();
         self.bytes += rows
             .map(|row| row.payload.len() + row.records.len())
@@ -67,12 +69,14 @@ impl Ahead {
                 self.gathered = Some(Box::new(Decided {
                     entry,
                     events,
+                    tally,
                     ran_ahead,
                 }));
             }
             Some(gathered) => {
                 gathered.ran_ahead |= ran_ahead;
                 gathered.events.extend(events);
+                gathered.tally.add(&tally);
                 merge(&mut gathered.entry, entry);
             }
         }

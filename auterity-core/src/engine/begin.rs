@@ -53,8 +53,11 @@ impl Core {
         event: Event,
     ) -> Result<Started, Error> {
         let id = progress.identity.execution;
-        let Prepared { mut entry, effects } =
-            progress.prepare(self, std::slice::from_ref(&event), Vec::new(), true)?;
+        let Prepared {
+            mut entry,
+            effects,
+            tally,
+        } = progress.prepare(self, std::slice::from_ref(&event), Vec::new(), true)?;
         if matches!(entry.next, Next::Ended(_)) {
             // Nothing is left that could be held.
             start.gates.clear();
@@ -81,6 +84,8 @@ impl Core {
         if started.existing {
             return Ok(started);
         }
+        self.meter.started();
+        self.meter.committed(&tally, &next);
         self.feed.grew(id, &next, || progress.growth(&next));
         if let Some(rows) = told {
             self.tell_lifecycle(&progress.identity, &rows, &next);
@@ -138,6 +143,7 @@ impl Core {
         if started.existing {
             return Ok(started);
         }
+        self.meter.started();
         self.changed(scope.tenant(), || progress.row(&Next::Queued));
         if let Some(gate) = replaced {
             self.replace_older(scope, &gate).await?;

@@ -196,7 +196,7 @@ impl Active {
             tokio::task::consume_budget().await;
             let now = self.core.now();
             if self.progress.state.next_due().is_some_and(|due| due <= now) {
-                events.push(Event::TimerFired);
+                self.fire(&mut events);
             }
         } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
@@ -215,7 +215,7 @@ impl Active {
                 () = self.life.draining.cancelled(), if self.performing.is_empty() => {
                     return Vec::new();
                 }
-                () = sleep_until(&*clock, due) => events.push(Event::TimerFired),
+                () = sleep_until(&*clock, due) => self.fire(&mut events),
                 Some(done) = self.performing.join_next() => self.take_result(done, &mut events),
                 Some(message) = self.inbox.recv() => self.waiting.push(message),
                 () = sleep_until(&*clock, linger) => self.lingering = true,
@@ -230,6 +230,14 @@ impl Active {
             self.waiting.push(message);
         }
         events
+    }
+
+    /// Adds the event that a time has come; counts how late that is seen.
+    fn fire(&self, events: &mut Vec<Event>) {
+        if let Some(due) = self.progress.state.next_due() {
+            self.core.meter.timer(self.core.now().duration_since(due));
+        }
+        events.push(Event::TimerFired);
     }
 
     fn take_result(
@@ -333,6 +341,7 @@ impl Active {
             }
         }
         let entry = &decided.entry;
+        self.core.meter.committed(&decided.tally, &entry.next);
         self.tell(&entry.next);
         if self.core.lifecycle_is_read() {
             let identity = &self.progress.identity;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::figures::Meter;
 use super::life::Adrift;
 use crate::clock::Clock;
 use crate::store::{Entry, Fence, Outcome, Store};
@@ -63,6 +64,7 @@ pub(super) struct Writer {
     batch_max: usize,
     lost: CancellationToken,
     adrift: Adrift,
+    meter: Arc<Meter>,
 }
 
 impl Journal {
@@ -72,7 +74,7 @@ impl Journal {
         clock: Arc<dyn Clock>,
         fence: Option<Fence>,
         batch_max: usize,
-        (lost, adrift): (CancellationToken, Adrift),
+        (lost, adrift, meter): (CancellationToken, Adrift, Arc<Meter>),
     ) -> (Self, Writer) {
         // Twice a batch: one in flight, one gathering; beyond that callers wait.
         let (sender, receiver) = mpsc::channel(batch_max.saturating_mul(2));
@@ -89,6 +91,7 @@ impl Journal {
                 batch_max,
                 lost,
                 adrift,
+                meter,
             },
         )
     }
@@ -144,8 +147,11 @@ impl Writer {
                 .drain(..)
                 .map(|append: Append| (append.entry, append.done))
                 .unzip();
+            let began = self.clock.now();
             match self.write(&entries).await {
                 Ok(outcomes) => {
+                    let took = self.clock.now().duration_since(began);
+                    self.meter.batch(entries.len(), took);
                     for (done, outcome) in waiting.into_iter().zip(outcomes) {
                         if done.send(Ok(outcome)).is_err() {
                             // A start whose caller went away has nobody to work on it.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
+use super::figures::Meter;
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
@@ -44,6 +45,7 @@ pub(super) struct Core {
     pub(super) unfenced: Journal,
     /// Bounds the starts from outside that are under way.
     pub(super) starting: Semaphore,
+    pub(super) meter: Arc<Meter>,
     life: RwLock<Option<Arc<Life>>>,
 }
 
@@ -103,6 +105,7 @@ impl Core {
         ports: Ports,
         unfenced: Journal,
         routines: Routines,
+        meter: Arc<Meter>,
     ) -> Self {
         let starting = Semaphore::new(options.starts_max);
         let programs = Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
@@ -118,6 +121,7 @@ impl Core {
             behind: AtomicBool::new(false),
             unfenced,
             starting,
+            meter,
             life: RwLock::new(None),
         }
     }

@@ -19,6 +19,7 @@ mod control;
 mod execution;
 mod externals;
 mod feed;
+mod figures;
 mod flow;
 mod handle;
 mod journal;
@@ -42,6 +43,7 @@ pub use admission::{
 };
 pub use control::{Skip, order_of, tasks_of};
 pub use feed::FeedItem;
+pub use figures::{Figures, Histogram, TaskFigures};
 pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use lifecycle::{LifecycleItem, LifecycleSink};

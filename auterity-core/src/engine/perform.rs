@@ -207,6 +207,7 @@ impl Doing {
             key: format!("{}-{}", self.execution, self.effect),
             cancelled,
         };
+        let _running = self.core.meter.calls();
         guarded(&*function, invocation).await
     }
 

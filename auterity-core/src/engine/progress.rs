@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::control::Command;
 use super::feed::Growth;
+use super::figures::Tally;
 use super::life::Core;
 use crate::definition::Program;
 use crate::interpreter::{
@@ -60,6 +61,7 @@ pub(super) struct Progress {
 pub(super) struct Prepared {
     pub(super) entry: Entry,
     pub(super) effects: Vec<Effect>,
+    pub(super) tally: Tally,
 }
 
 impl Progress {
@@ -166,9 +168,9 @@ impl Progress {
     ) -> Result<Prepared, Error> {
         let now = core.now();
         let mut rows = Vec::with_capacity(events.len());
-        let mut effects = Vec::new();
+        let (mut effects, mut tally) = (Vec::new(), Tally::default());
         for event in events {
-            effects.extend(self.record(core, (event, now), &mut rows)?);
+            effects.extend(self.record(core, (event, now), (&mut rows, &mut tally))?);
         }
         let mut next = self.next(core, &effects, idle, now)?;
         let mut snapshot = None;
@@ -176,7 +178,7 @@ impl Progress {
             let kept = self.take_snapshot()?;
             if let Some(problem) = self.too_large(core, kept.state.len()) {
                 let failed = Event::Failed { problem };
-                effects.extend(self.record(core, (&failed, now), &mut rows)?);
+                effects.extend(self.record(core, (&failed, now), (&mut rows, &mut tally))?);
                 next = self.next(core, &effects, idle, now)?;
             } else {
                 snapshot = Some(kept);
@@ -194,7 +196,11 @@ impl Progress {
             messages: self.messages(&effects, now)?,
             next,
         };
-        Ok(Prepared { entry, effects })
+        Ok(Prepared {
+            entry,
+            effects,
+            tally,
+        })
     }
 
     /// Applies an event and adds the row that records it.
@@ -202,10 +208,11 @@ impl Progress {
         &mut self,
         core: &Core,
         (event, at): (&Event, Timestamp),
-        rows: &mut Vec<EventRow>,
+        (rows, tally): (&mut Vec<EventRow>, &mut Tally),
     ) -> Result<Vec<Effect>, Error> {
         self.sequence += 1;
         let transition = self.transition(core, event, at);
+        tally.add_records(&transition.records);
         let payload = to_json(event)?;
         let records = write_records(&transition.records, event, at).map_err(unwritable)?;
         self.tail_bytes += payload.len() + records.len();

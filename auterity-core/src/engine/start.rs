@@ -186,11 +186,12 @@ impl Core {
 
     /// Takes places for so many starts from outside, until what this gives is dropped.
     pub(super) fn places(&self, count: u32) -> Result<SemaphorePermit<'_>, Error> {
-        self.starting.try_acquire_many(count).map_err(|_| {
+        let places = self.starting.try_acquire_many(count).map_err(|_| {
             let message = "more executions are being started than this process can take \
                            (starts_max); try again later";
             Error::new(ErrorKind::Overloaded, message).with_retry_after(OVERLOAD_RETRY)
-        })
+        });
+        places.inspect_err(|error| self.meter.refused(error))
     }
 
     /// Finds the program, checks the input and asks for leave.
@@ -221,7 +222,8 @@ impl Core {
                 idempotency_key: request.idempotency_key.as_deref(),
                 now,
             };
-            self.ports.admission.admit(scope, &asked).await?
+            let admitted = self.ports.admission.admit(scope, &asked).await;
+            admitted.inspect_err(|error| self.meter.refused(error))?
         };
         if let Some(id) = admitted.existing {
             return Ok(Leave::There(id, None));

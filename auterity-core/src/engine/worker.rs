@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::execution::Active;
+use super::figures::{self, Meter};
 use super::handle::Handle;
 use super::journal::Journal;
 use super::life::{Adrift, Core, Life};
@@ -80,14 +81,17 @@ impl Engine {
         options.validate()?;
         let routines = Routines::new();
         let stopped = CancellationToken::new();
+        let meter = Arc::new(Meter::new());
         let (unfenced, writer) = Journal::new(
             Arc::clone(&ports.store),
             Arc::clone(&ports.clock),
             None,
             options.batch_max,
-            (stopped.clone(), Adrift::default()),
+            (stopped.clone(), Adrift::default(), Arc::clone(&meter)),
         );
-        let core = Arc::new(Core::new(options, ports, unfenced, routines));
+        let core = Arc::new(Core::new(options, ports, unfenced, routines, meter));
+        let survey = figures::survey(Arc::clone(&core));
+        drop(core.routines.spawn("queue survey", survey));
         let stop = core.routines.stopping().clone();
         drop(core.routines.spawn("journal", async move {
             tokio::select! {
@@ -164,7 +168,7 @@ async fn register(core: &Arc<Core>, draining: &CancellationToken) -> Result<Arc<
         Arc::clone(&core.ports.clock),
         Some(fence.clone()),
         core.options.batch_max,
-        (lost.clone(), adrift.clone()),
+        (lost.clone(), adrift.clone(), Arc::clone(&core.meter)),
     );
     drop(core.routines.spawn("journal", writer.work()));
     let life = Arc::new(Life::new(
@@ -269,6 +273,7 @@ impl Worker {
         };
         let beat = core.ports.store.worker_beat(&life.fence, request).await?;
         let Beat { claims, look_at } = beat;
+        core.meter.claimed(claims.len());
         core.behind.store(room <= claims.len(), Ordering::Relaxed);
         let more = claims.len() == room && 0 < room;
         // Whatever comes of the messages, the claims are the worker's.

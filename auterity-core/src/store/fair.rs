@@ -183,6 +183,15 @@ impl<K: Ord + Clone> FairQueue<K> {
         served
     }
 
+    /// Gives the lanes that hold something, in the order of their turns.
+    pub(crate) fn lanes(&self) -> Vec<(TenantId, &BTreeSet<K>)> {
+        let lanes = self.lanes.iter().filter(|(_, lane)| !lane.items.is_empty());
+        let mut lanes: Vec<_> = lanes.collect();
+        lanes.sort_by_key(|(tenant, lane)| (lane.turn, **tenant));
+        let whole = lanes.into_iter();
+        whole.map(|(tenant, lane)| (*tenant, &lane.items)).collect()
+    }
+
     /// Gives how many of a tenant's there are.
     pub(crate) fn length(&self, tenant: TenantId) -> usize {
         self.lanes.get(&tenant).map_or(0, |lane| lane.items.len())

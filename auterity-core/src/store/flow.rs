@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ExecutionId;
+use crate::{ExecutionId, TenantId};
 
 /// Gates that one execution passes at most.
 pub const GATES_MAX: usize = 16;
@@ -108,6 +108,26 @@ pub struct Queued {
     pub in_use: u32,
     /// When it may pass at the earliest, as far as time alone says.
     pub not_before: Option<Timestamp>,
+}
+
+/// What waits in the queue, counted up to bounds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Tenants with something that waits for a worker, those first whose turn is next.
+    pub lanes: Vec<LaneLength>,
+    /// Executions of all tenants that are held at gates.
+    pub held: u32,
+}
+
+/// How much of a tenant waits for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneLength {
+    /// Whose lane it is.
+    pub tenant: TenantId,
+    /// Executions that are ready.
+    pub ready: u32,
+    /// Since when the first of them is.
+    pub since: Timestamp,
 }
 
 /// Executions that are counted before one, at most.

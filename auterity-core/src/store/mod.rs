@@ -18,8 +18,8 @@ mod sea;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use flow::{
-    AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, Pace, Queued, Rule,
-    WEIGHT_MAX,
+    AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, LaneLength, Pace,
+    Queued, Rule, Survey, WEIGHT_MAX,
 };
 pub use memory::MemoryStore;
 pub use records::{
@@ -258,6 +258,10 @@ pub trait Store: ScheduleStore {
 
     /// Says what a pending execution waits for; nothing for any other.
     async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error>;
+
+    /// Counts what waits in the queue: at most so many lanes, and so many executions of
+    /// each and of those that are held.
+    async fn queue_survey(&self, lanes_max: u32, each_max: u32) -> Result<Survey, Error>;
 
     /// Tells other processes on the same database that something became due.
     async fn wake_send(&self) -> Result<(), Error>;

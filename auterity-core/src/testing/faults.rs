@@ -14,7 +14,7 @@ use crate::store::{
     ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
     ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
     ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, TickRow,
+    Subscription, Survey, TickRow,
 };
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -131,6 +131,7 @@ passed_on! {
     fn gate_list(scope: &Scope, gate: (&str, &str), limit: u32) -> Vec<AtGate>;
     fn queue_length(scope: &Scope, prefix: Option<&str>, most: u32) -> u32;
     fn queue_place(scope: &Scope, id: ExecutionId) -> Option<Queued>;
+    fn queue_survey(lanes_max: u32, each_max: u32) -> Survey;
     fn wake_send() -> ();
     fn wake_wait() -> ();
     fn ping() -> ();

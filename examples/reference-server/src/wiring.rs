@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auterity_core::clock::{Clock, SystemClock};
-use auterity_core::engine::{Engine, Options, Ports, Secrets};
+use auterity_core::engine::{Engine, Handle, Options, Ports, Secrets};
 use auterity_core::functions::{
     AsyncApi, Functions, Http, HttpOptions, Mcp, Processes, RunContainer, RunScript, RunShell,
 };
@@ -94,9 +94,10 @@ pub(crate) fn http_options(
 }
 
 /// What is counted and measured. The HTTP layer adds its requests by itself.
-pub(crate) fn metrics() -> Metrics {
+pub(crate) fn metrics(engine: Handle) -> Metrics {
     let metrics = Metrics::default();
     metrics.add(auterity_http::process);
+    metrics.add(auterity_http::engine(engine));
     metrics.add(|out| {
         let labels = [("version", env!("CARGO_PKG_VERSION"))];
         out.family(

@@ -161,6 +161,11 @@ impl Flow {
             .sum()
     }
 
+    /// Counts all that wait.
+    pub(super) fn held(&self) -> usize {
+        self.gates.values().map(|gate| gate.waiting.len()).sum()
+    }
+
     pub(super) fn place(&self, id: ExecutionId) -> Option<Queued> {
         let held = self.places.get(&id)?;
         let name = held.name(held.step)?;

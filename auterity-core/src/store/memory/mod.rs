@@ -16,7 +16,7 @@ use crate::store::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
     DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
     ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription, check,
+    Page, Queued, Store, Subscription, Survey, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -392,6 +392,10 @@ impl Store for MemoryStore {
 
     async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
         Ok(self.state().queued(scope.tenant(), id))
+    }
+
+    async fn queue_survey(&self, lanes_max: u32, each_max: u32) -> Result<Survey, Error> {
+        Ok(self.state().survey(lanes_max as usize, each_max as usize))
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

@@ -11,8 +11,8 @@ use super::schedules::Schedules;
 use crate::store::fair::FairQueue;
 use crate::store::{
     AHEAD_MAX, Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionRow, Ended, Entry,
-    EventRow, ExecutionRow, Fence, InboxMessage, Loaded, Next, Outcome, Queued, Snapshot, Start,
-    Status, Subscription, check,
+    EventRow, ExecutionRow, Fence, InboxMessage, LaneLength, Loaded, Next, Outcome, Queued,
+    Snapshot, Start, Status, Subscription, Survey, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -495,6 +495,24 @@ impl State {
             in_use: 0,
             not_before: None,
         })
+    }
+
+    /// Counts what waits, up to bounds.
+    pub(super) fn survey(&self, lanes_max: usize, each_max: usize) -> Survey {
+        let bounded = |count: usize| u32::try_from(count.min(each_max)).unwrap_or(u32::MAX);
+        let lanes = self.ready.lanes().into_iter().take(lanes_max);
+        let lanes = lanes.filter_map(|(tenant, items)| {
+            let since = items.iter().take(each_max).map(|(_, due, _)| *due).min()?;
+            Some(LaneLength {
+                tenant,
+                ready: bounded(items.len()),
+                since,
+            })
+        });
+        Survey {
+            lanes: lanes.collect(),
+            held: bounded(self.flow.held()),
+        }
     }
 
     /// Counts what waits in the queue.

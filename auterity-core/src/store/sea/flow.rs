@@ -3,8 +3,8 @@
 use sea_orm::Value;
 
 use super::SeaStore;
-use super::rows::{execution, from_micros, get, text, time};
-use crate::store::{AHEAD_MAX, AtGate, FlowRow, Queued};
+use super::rows::{execution, from_micros, get, tenant, text, time};
+use crate::store::{AHEAD_MAX, AtGate, FlowRow, LaneLength, Queued, Survey};
 use crate::{Error, ExecutionId, Scope};
 
 impl SeaStore {
@@ -86,6 +86,37 @@ impl SeaStore {
         let behind = format!("{prefix}\u{10ffff}");
         self.count(query, vec![tenant, prefix.into(), behind.into(), limit])
             .await
+    }
+
+    pub(super) async fn survey_queue(
+        &self,
+        lanes_max: u32,
+        each_max: u32,
+    ) -> Result<Survey, Error> {
+        let ready = "(SELECT due_at FROM queue q WHERE q.tenant = l.tenant AND q.ready
+             ORDER BY q.priority DESC, q.due_at LIMIT $2) AS part";
+        let query = format!(
+            "SELECT l.tenant, (SELECT count(*) FROM {ready}) AS length,
+                 (SELECT min(due_at) FROM {ready}) AS since
+             FROM lane l ORDER BY l.turn, l.tenant LIMIT $1"
+        );
+        let each_max: Value = i64::from(each_max).into();
+        let values = vec![i64::from(lanes_max).into(), each_max.clone()];
+        let mut survey = Survey::default();
+        for row in self.all(&query, values).await? {
+            // A lane is closed a little after its last execution is taken.
+            let Some(since) = get::<Option<i64>>(&row, "since")? else {
+                continue;
+            };
+            survey.lanes.push(LaneLength {
+                tenant: tenant(&row)?,
+                ready: u32::try_from(get::<i64>(&row, "length")?).unwrap_or(u32::MAX),
+                since: from_micros(since)?,
+            });
+        }
+        let held = "SELECT 1 FROM place WHERE state = 1 ORDER BY tenant, rule, value LIMIT $1";
+        survey.held = self.count(held, vec![each_max]).await?;
+        Ok(survey)
     }
 
     pub(super) async fn find_place(

@@ -33,7 +33,7 @@ use super::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
     DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
     ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription, check,
+    Page, Queued, Store, Subscription, Survey, check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -420,6 +420,10 @@ impl Store for SeaStore {
 
     async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
         self.find_place(scope, id).await
+    }
+
+    async fn queue_survey(&self, lanes_max: u32, each_max: u32) -> Result<Survey, Error> {
+        self.survey_queue(lanes_max, each_max).await
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

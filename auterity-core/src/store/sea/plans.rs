@@ -424,6 +424,8 @@ async fn read(store: &SeaStore) {
 
 /// Executes every read of flow control.
 async fn read_flow(store: &SeaStore) {
+    let survey = store.queue_survey(200, 100).await.expect("it counts");
+    assert!(!survey.lanes.is_empty() && survey.held == 100);
     let scope = Scope::new(tenant(7), Actor::Host);
     let settings = store.flow_fetch(&scope, Some(("test", "flow-7"))).await;
     assert!(settings.expect("it fetches").is_some());

@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use super::{Life, at, completed, entry, execution, message, ok, scope, started, tenant};
 use crate::ExecutionId;
 use crate::store::{
-    Control, Entry, FlowPut, Gate, InboxMessage, MessageKind, Next, Outcome, Pace, Rule, Status,
-    Store,
+    Control, Entry, FlowPut, Gate, InboxMessage, LaneLength, MessageKind, Next, Outcome, Pace,
+    Rule, Status, Store, Survey,
 };
 
 /// A start of a tenant that waits for a worker.
@@ -462,6 +462,34 @@ pub(super) async fn places_in_the_queue_are_known(store: Arc<dyn Store>) {
     life.look(at(100), 100).await;
     assert_eq!(None, place(11).await, "it is at work");
     assert_eq!(2, length(None, 100).await);
+}
+
+pub(super) async fn a_survey_counts_what_waits(store: Arc<dyn Store>) {
+    assert_eq!(Survey::default(), ok(store.queue_survey(10, 10).await));
+    rules(&store, vec![at_most("order/concurrency", 0)]).await;
+    let mut entries: Vec<_> = (1..=5).map(|number| queued(1, number)).collect();
+    entries.extend((11..=12).map(|number| queued(2, number)));
+    entries.extend((21..=24).map(|number| held(number, &[("order/concurrency", "")])));
+    start(&store, &entries).await;
+    let lane = |whose, ready, seconds| LaneLength {
+        tenant: tenant(whose),
+        ready,
+        since: at(seconds),
+    };
+    let mut survey = ok(store.queue_survey(10, 10).await);
+    survey.lanes.sort_by_key(|lane| lane.tenant);
+    assert_eq!(
+        (vec![lane(1, 5, 1), lane(2, 2, 11)], 4),
+        (survey.lanes, survey.held)
+    );
+    // Up to the bounds, and nothing of what is at work.
+    let survey = ok(store.queue_survey(1, 3).await);
+    assert_eq!((1, 3), (survey.lanes.len(), survey.held));
+    assert!(survey.lanes.iter().all(|lane| lane.ready <= 3));
+    let life = Life::begin(&store, 1).await;
+    assert_eq!(7, life.claim(1_000, 10).await.len());
+    let survey = ok(store.queue_survey(10, 10).await);
+    assert_eq!((Vec::new(), 4), (survey.lanes, survey.held));
 }
 
 pub(super) async fn settings_are_kept_by_revision(store: Arc<dyn Store>) {

@@ -66,6 +66,7 @@ cases! {
     flow::what_is_held_can_still_be_ended,
     flow::what_is_suspended_waits_at_no_gate,
     flow::places_in_the_queue_are_known,
+    flow::a_survey_counts_what_waits,
     flow::settings_are_kept_by_revision,
     flow::workers_at_once_pass_no_more_than_the_limit,
     journal::an_execution_lives_and_ends,

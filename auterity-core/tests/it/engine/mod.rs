@@ -3,6 +3,7 @@
 mod control;
 mod extensions;
 mod externals;
+mod figures;
 mod fixture;
 mod flow;
 mod lifecycle;

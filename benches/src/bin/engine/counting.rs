@@ -11,7 +11,7 @@ use auterity_core::store::{
     ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
     ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
     ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, TickRow,
+    Subscription, Survey, TickRow,
 };
 use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -334,6 +334,10 @@ impl<S: Store> Store for Counting<S> {
 
     async fn queue_place(&self, scope: &Scope, id: ExecutionId) -> Result<Option<Queued>, Error> {
         self.count().queue_place(scope, id).await
+    }
+
+    async fn queue_survey(&self, lanes_max: u32, each_max: u32) -> Result<Survey, Error> {
+        self.count().queue_survey(lanes_max, each_max).await
     }
 
     async fn wake_send(&self) -> Result<(), Error> {

@@ -52,7 +52,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
         engine: engine.handle(),
         identity: identity.clone(),
         options: wiring::http_options(&settings, &folder)?,
-        metrics: wiring::metrics(),
+        metrics: wiring::metrics(engine.handle()),
         on_sign_up: settings.demo.then(|| demo.on_sign_up()),
     };
     listeners.announce()?;

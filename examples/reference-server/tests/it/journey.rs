@@ -45,6 +45,8 @@ async fn operators_get_probes_and_metrics_on_a_listener_of_their_own() {
         "http_route=\"/api/v1/auth/sign-up\"",
         "process_cpu_seconds_total ",
         "auterity_build_info{version=",
+        "auterity_executions_started_total ",
+        "auterity_journal_commit_seconds_bucket{le=\"+Inf\"} ",
     ] {
         assert!(text.contains(wanted), "{wanted} in {text}");
     }
