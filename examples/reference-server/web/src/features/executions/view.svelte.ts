@@ -78,6 +78,12 @@ export class ExecutionView {
     else await this.#fetch();
   }
 
+  /** Takes note of a migration, which the server's answers may tell a moment later. */
+  setVersion(version: string): void {
+    const execution = this.execution!;
+    this.execution = { ...execution, workflow: { ...execution.workflow, version } };
+  }
+
   get #path(): string {
     return address('/executions/{id}', { path: { id: this.id } });
   }

@@ -108,9 +108,12 @@ export class Repair {
         const forked = await api.post('/executions/{id}/fork', { path, body, idempotencyKey: this.#key });
         return { forked: forked.id };
       }
-      case 'migrate':
-        await api.post('/executions/{id}/migrate', { path, body: { version: this.version, reason } });
-        break;
+      case 'migrate': {
+        const { to, done } = await api.post('/executions/{id}/migrate', { path, body: { version: this.version, reason } });
+        await this.#view.catchUp();
+        if (done) this.#view.setVersion(to);
+        return {};
+      }
       default:
         await api.post(`/executions/{id}/${action}`, { path, body: { reason } });
     }
