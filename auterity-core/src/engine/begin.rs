@@ -75,13 +75,18 @@ impl Core {
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
         let told = self.lifecycle_is_read().then(|| entry.events.clone());
         // Until it is in memory; else it could be taken for one that was lost.
-        let starting = place.as_ref().map(|(life, _)| Arc::clone(life));
-        let _starting = starting.as_ref().map(|life| life.begin(id));
+        let starting = place.as_ref().map(|(life, _)| life.begin(id));
         let journal = place
             .as_ref()
             .map_or(&self.unfenced, |(life, _)| &life.journal);
         let started = started(id, journal.append(entry).await?)?;
         if started.existing {
+            if let Some((life, _)) = &place {
+                // It may be there by a write of this start whose answer was lost: then
+                // it is the worker's, and nobody works on it.
+                drop(starting);
+                life.adrift.set();
+            }
             return Ok(started);
         }
         self.meter.started();
@@ -96,6 +101,7 @@ impl Core {
             Some((life, permit)) => {
                 let active = Active::new(Arc::clone(self), life, progress, permit);
                 drop(self.routines.spawn("execution", active.work(effects)));
+                drop(starting);
             }
             None if next == Next::Queued => self.queued().await,
             None => {}

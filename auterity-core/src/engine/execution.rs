@@ -119,7 +119,7 @@ impl Active {
                 self.life.put_back(claim, due, Some("another try")).await;
             }
         }
-        self.life.discharge(execution);
+        self.life.discharge(execution, &mut self.inbox);
         // A message may have come between the last look and the leaving. After an end
         // there is nothing to look for, unless others wait for the room.
         let ended = self.progress.state.end().is_some();
@@ -288,7 +288,9 @@ impl Active {
         events: Vec<Event>,
         consumed: Vec<InboxId>,
     ) -> Result<After, Error> {
-        let idle = self.performing.is_empty()
+        // While the engine stops, effects are asked for that nobody performs any more.
+        let idle = !self.life.is_over()
+            && self.performing.is_empty()
             && self.effects.is_empty()
             && self.waiting.is_empty()
             && self.inbox.is_empty()
@@ -357,11 +359,11 @@ impl Active {
         }))
     }
 
-    pub(super) fn tell(&self, next: &Next) {
+    pub(super) fn tell(&mut self, next: &Next) {
         let identity = &self.progress.identity;
         if matches!(next, Next::Ended(_)) {
             // Before the word: who sees it in memory has not missed the word.
-            self.life.discharge(identity.execution);
+            self.life.discharge(identity.execution, &mut self.inbox);
         }
         self.core
             .feed

@@ -5,6 +5,7 @@
 //! by themselves. Nobody is answered before the commit. One writer makes the largest batches; two were no faster where database and engine
 //! share their cores.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -137,12 +138,15 @@ impl Writer {
     /// Writes until every [`Journal`] is gone or the lease is lost.
     pub(super) async fn work(mut self) {
         let mut batch = Vec::with_capacity(self.batch_max);
+        let mut held = Vec::new();
         loop {
             // Those who were just answered come back first, and so into this batch.
             tokio::task::yield_now().await;
-            if self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
+            batch.append(&mut held);
+            if batch.is_empty() && self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
                 return;
             }
+            held = hold_back(&mut batch);
             let (entries, waiting): (Vec<Entry>, Vec<_>) = batch
                 .drain(..)
                 .map(|append: Append| (append.entry, append.done))
@@ -188,12 +192,7 @@ impl Writer {
             {
                 Ok(mut outcomes) => {
                     if repeated {
-                        for outcome in &mut outcomes {
-                            // The try before this one may have been committed.
-                            if *outcome == Outcome::AlreadyRecorded {
-                                *outcome = Outcome::Recorded;
-                            }
-                        }
+                        settle(entries, &mut outcomes);
                     }
                     return Ok(outcomes);
                 }
@@ -212,4 +211,23 @@ impl Writer {
             }
         }
     }
+}
+
+/// Corrects the outcomes of a batch of which a try before may have been committed. A
+/// start may as well have been there long before, and only the store knows.
+fn settle(entries: &[Entry], outcomes: &mut [Outcome]) {
+    for (entry, outcome) in entries.iter().zip(outcomes) {
+        if entry.start.is_none() && *outcome == Outcome::AlreadyRecorded {
+            *outcome = Outcome::Recorded;
+        }
+    }
+}
+
+/// Takes out what is for an execution that has an entry in the batch already, as when a
+/// parent repeats the start of a child that is at work here: it goes into the next.
+fn hold_back(batch: &mut Vec<Append>) -> Vec<Append> {
+    let mut seen = HashSet::with_capacity(batch.len());
+    batch
+        .extract_if(.., |append| !seen.insert(append.entry.execution))
+        .collect()
 }

@@ -85,12 +85,12 @@ impl Adrift {
 
 /// An execution whose start is being committed.
 #[derive(Debug)]
-pub(super) struct Starting<'a> {
-    life: &'a Life,
+pub(super) struct Starting {
+    life: Arc<Life>,
     execution: ExecutionId,
 }
 
-impl Drop for Starting<'_> {
+impl Drop for Starting {
     fn drop(&mut self) {
         self.life.starting().remove(&self.execution);
     }
@@ -266,10 +266,10 @@ impl Life {
     }
 
     /// Notes that an execution is about to begin here, until what this gives is dropped.
-    pub(super) fn begin(&self, execution: ExecutionId) -> Starting<'_> {
+    pub(super) fn begin(self: &Arc<Self>, execution: ExecutionId) -> Starting {
         self.starting().insert(execution);
         Starting {
-            life: self,
+            life: Arc::clone(self),
             execution,
         }
     }
@@ -289,8 +289,20 @@ impl Life {
             .is_some_and(|(owner, _)| *owner == tenant)
     }
 
-    pub(super) fn discharge(&self, execution: ExecutionId) {
-        self.lock().remove(&execution);
+    /// Closes the execution's inbox, unless it is in memory again and this is another.
+    pub(super) fn discharge(
+        &self,
+        execution: ExecutionId,
+        inbox: &mut mpsc::UnboundedReceiver<InboxMessage>,
+    ) {
+        inbox.close();
+        let mut active = self.lock();
+        if active
+            .get(&execution)
+            .is_some_and(|(_, sender)| sender.is_closed())
+        {
+            active.remove(&execution);
+        }
     }
 
     /// Hands a message to the execution if it is in memory here.

@@ -129,6 +129,8 @@ pub(super) struct Checked {
     /// Kept until the start is in the store or has failed.
     pub(super) hold: Option<Hold>,
     again: Option<Again>,
+    /// Whether the id was made for this start, so that no earlier one can have it.
+    fresh: bool,
 }
 
 /// What checking a start gave.
@@ -157,11 +159,11 @@ impl Core {
         let mut checked = match self.check_start(scope, request, origin).await? {
             Leave::There(id, again) => {
                 let first = Started { id, existing: true };
-                return self.check_repeated(scope, first, again).await;
+                return self.check_repeated(scope, first, (again, None)).await;
             }
             Leave::New(checked) => *checked,
         };
-        let again = checked.again.take();
+        let (again, fresh) = (checked.again.take(), checked.fresh.then_some(checked.id));
         let started = if checked.start.gates.is_empty() {
             self.begin(scope, checked).await?
         } else {
@@ -169,19 +171,19 @@ impl Core {
             self.queued().await;
             started
         };
-        self.check_repeated(scope, started, again).await
+        self.check_repeated(scope, started, (again, fresh)).await
     }
 
     /// Puts a checked start into the queue without a word to workers.
     pub(super) async fn start_later(&self, scope: &Scope, leave: Leave) -> Result<Started, Error> {
-        let (started, again) = match leave {
-            Leave::There(id, again) => (Started { id, existing: true }, again),
+        let (started, again, fresh) = match leave {
+            Leave::There(id, again) => (Started { id, existing: true }, again, None),
             Leave::New(mut checked) => {
-                let again = checked.again.take();
-                (self.enqueue(scope, *checked).await?, again)
+                let (again, fresh) = (checked.again.take(), checked.fresh.then_some(checked.id));
+                (self.enqueue(scope, *checked).await?, again, fresh)
             }
         };
-        self.check_repeated(scope, started, again).await
+        self.check_repeated(scope, started, (again, fresh)).await
     }
 
     /// Takes places for so many starts from outside, until what this gives is dropped.
@@ -258,6 +260,7 @@ impl Core {
             replaces: admitted.replaces,
             hold: admitted.hold,
             again,
+            fresh: origin.id.is_none(),
         })))
     }
 
@@ -285,9 +288,11 @@ impl Core {
     async fn check_repeated(
         &self,
         scope: &Scope,
-        first: Started,
-        again: Option<Again>,
+        mut first: Started,
+        (again, fresh): (Option<Again>, Option<ExecutionId>),
     ) -> Result<Started, Error> {
+        // That was a write of this start whose answer was lost.
+        first.existing &= fresh != Some(first.id);
         let Some(again) = again.filter(|_| first.existing) else {
             return Ok(first);
         };
