@@ -77,8 +77,15 @@ impl ManualClock {
 
     /// Moves the time forward and wakes all that waited for it.
     pub fn advance(&self, by: SignedDuration) {
+        let to = self.lock().now + by;
+        self.advance_to(to);
+    }
+
+    /// Moves the time forward to the given one and wakes all that waited for it; a
+    /// time that has passed changes nothing.
+    pub fn advance_to(&self, at: Timestamp) {
         let mut state = self.lock();
-        state.now += by;
+        state.now = state.now.max(at);
         let now = state.now;
         while let Some(entry) = state.waiting.first_entry() {
             if now < entry.key().0 {
@@ -92,11 +99,15 @@ impl ManualClock {
     /// Gives the earliest time that somebody waits for.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.lock()
-            .waiting
-            .iter()
-            .find(|(_, waiter)| !waiter.is_closed())
-            .map(|((at, _), _)| *at)
+        let mut state = self.lock();
+        while let Some(entry) = state.waiting.first_entry() {
+            if !entry.get().is_closed() {
+                return Some(entry.key().0);
+            }
+            // Whoever stopped waiting leaves its place behind.
+            drop(entry.remove());
+        }
+        None
     }
 
     fn lock(&self) -> MutexGuard<'_, ManualState> {

@@ -12,6 +12,7 @@ mod routines;
 pub mod schedule;
 mod scope;
 pub mod store;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
@@ -25,3 +26,8 @@ pub use scope::{Actor, Scope};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct FrontPage;
+
+/// The guide's examples are too.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../docs/guide/testing.md")]
+struct TestingPage;

@@ -1,59 +1,83 @@
 //! What the engine does when calls of its store go wrong.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
+use super::figures::Meter;
+use super::journal::{Journal, Writer};
+use super::life::Adrift;
 use super::{Engine, Handle, Options, Ports, StartRequest};
 use crate::clock::{Clock, ManualClock, SeededEntropy, SystemClock};
-use crate::store::{ExecutionRow, MemoryStore, Status, Store};
-use crate::testing::faults::{Fate, FaultyStore, Weather};
-use crate::{Actor, ErrorKind, ExecutionId, Scope, TenantId};
+use crate::definition::{ProgramHash, WorkflowRef};
+use crate::functions::{Function, Functions, Invocation};
+use crate::interpreter::Problem;
+use crate::store::{
+    Entry, EventRow, ExecutionRow, MemoryStore, Next, Outcome, Start, Status, Store,
+};
+use crate::testing::faults::{Fate, FaultyStore, Gate, Weather};
+use crate::{Actor, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is to happen to methods.
 #[derive(Debug, Default)]
-struct Script(Mutex<BTreeMap<&'static str, Planned>>);
+struct Script {
+    fates: Mutex<BTreeMap<&'static str, Planned>>,
+    /// Whether the next batch is rejected.
+    rejects: AtomicBool,
+    /// Whether the next write of the journal fails.
+    refuses_once: AtomicBool,
+}
 
 #[derive(Debug)]
 struct Planned {
     fate: Fate,
-    /// How many calls it happens to.
-    left: u32,
     has_struck: bool,
 }
 
 impl Script {
-    fn set(&self, fates: &[(&'static str, Fate)], left: u32) {
+    fn set(&self, fates: &[(&'static str, Fate)]) {
         let planned = |fate: Fate| Planned {
             fate,
-            left,
             has_struck: false,
         };
         let fates = fates.iter().map(|(method, fate)| (*method, planned(*fate)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fates.collect();
+        *self.lock() = fates.collect();
     }
 
     fn has_struck(&self) -> bool {
-        let fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        fates.values().all(|planned| planned.has_struck)
+        self.lock().values().all(|planned| planned.has_struck)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Planned>> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Weather for Script {
     fn fate(&self, method: &'static str) -> Fate {
-        let mut fates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(planned) = fates.get_mut(method).filter(|planned| 0 < planned.left) else {
-            return Fate::Well;
-        };
-        planned.left -= 1;
-        planned.has_struck = true;
-        planned.fate
+        if method == "journal_append" && self.refuses_once.swap(false, Ordering::Relaxed) {
+            return Fate::Refused(ErrorKind::Unavailable);
+        }
+        match self.lock().get_mut(method) {
+            Some(planned) => {
+                planned.has_struck = true;
+                planned.fate
+            }
+            None => Fate::Well,
+        }
+    }
+
+    fn rejects(&self) -> bool {
+        self.rejects.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -75,12 +99,19 @@ fn options() -> Options {
     }
 }
 
+fn scope() -> Scope {
+    let tenant = TenantId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(1));
+    Scope::new(tenant, Actor::Host)
+}
+
 impl World {
     async fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
         let script = Arc::new(Script::default());
         let store = Arc::new(MemoryStore::new());
         let faulty = FaultyStore {
             store: Arc::<MemoryStore>::clone(&store),
+            gate: Gate::new(),
+            clock: Arc::clone(&clock),
             weather: Arc::<Script>::clone(&script),
         };
         let ports = |store: Arc<dyn Store>| Ports {
@@ -90,13 +121,12 @@ impl World {
         let starter =
             Engine::start_without_worker(options.clone(), ports(Arc::<MemoryStore>::clone(&store)));
         let worker = Engine::start(options, ports(Arc::new(faulty))).await;
-        let tenant = TenantId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(1));
         Self {
             script,
             store,
             worker: worker.expect("it starts"),
             starter: starter.expect("it starts"),
-            scope: Scope::new(tenant, Actor::Host),
+            scope: scope(),
         }
     }
 
@@ -155,7 +185,7 @@ async fn claims_survive_lost_answers_and_failed_calls() {
     let long = json!({ "long": true });
     let other = world.start(&world.worker.handle(), long).await;
     for case in cases {
-        world.script.set(case, u32::MAX);
+        world.script.set(case);
         let id = world
             .start(&world.starter.handle(), json!({ "long": false }))
             .await;
@@ -164,7 +194,7 @@ async fn claims_survive_lost_answers_and_failed_calls() {
                 row.status != Status::Pending && world.script.has_struck()
             })
             .await;
-        world.script.set(&[], 0);
+        world.script.set(&[]);
         world
             .until(&format!("it ends after {case:?}"), id, |row| {
                 row.status == Status::Completed
@@ -247,7 +277,7 @@ async fn execution_whose_entries_the_store_rejects_is_faulted() {
         .deploy("do:\n- w: { wait: { milliseconds: 100 } }\n")
         .await;
     let id = world.start(&world.worker.handle(), json!({})).await;
-    world.script.set(&[("journal_append", Fate::Rejected)], 1);
+    world.script.rejects.store(true, Ordering::Relaxed);
     world
         .until("it ends", id, |row| row.status == Status::Faulted)
         .await;
@@ -256,4 +286,175 @@ async fn execution_whose_entries_the_store_rejects_is_faulted() {
     assert_eq!(error["instance"], "/do/0/w");
     let detail = error["detail"].as_str().expect("a text");
     assert!(detail.contains("the test rejects this entry"), "{detail}");
+}
+
+/// A function that ends when it is told to.
+#[derive(Debug, Clone, Default)]
+struct Held {
+    called: CancellationToken,
+    released: CancellationToken,
+}
+
+#[async_trait]
+impl Function for Held {
+    async fn call(&self, _: Invocation) -> Result<Value, Problem> {
+        self.called.cancel();
+        self.released.cancelled().await;
+        Ok(json!({}))
+    }
+}
+
+#[tokio::test]
+async fn effect_that_a_stopping_engine_did_not_begin_is_not_forgotten() {
+    let store = Arc::new(MemoryStore::new());
+    let held = Held::default();
+    let start_engine = async || {
+        let ports = Ports {
+            functions: Functions::built_in().with("held", held.clone()),
+            ..Ports::new(Arc::<MemoryStore>::clone(&store))
+        };
+        Engine::start(options(), ports).await.expect("it starts")
+    };
+    let engine = start_engine().await;
+    let scope = scope();
+    let text = "document: { dsl: '1.0.3', namespace: test, name: subject, version: '1.0.0' }
+do:
+- both:
+    fork:
+      branches:
+      - slow: { call: held }
+      - soon: { do: [ { w: { wait: { milliseconds: 100 } } }, { e: { call: echo } } ] }
+";
+    let handle = engine.handle();
+    handle.deploy(&scope, text).await.expect("it deploys");
+    let started = handle.start(&scope, StartRequest::of("test", "subject"));
+    let id = started.await.expect("it starts").id;
+    held.called.cancelled().await;
+    let fired = async {
+        // The timer fires while the engine stops, so its effect does not begin.
+        loop {
+            let events = store.journal_list(&scope, id, 1, 1).await;
+            if !events.expect("it lists").is_empty() {
+                break held.released.cancel();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (stopped, ()) = tokio::join!(engine.stop(PATIENCE), fired);
+    stopped.expect("it stops");
+    let engine = start_engine().await;
+    let row = engine.handle().wait(&scope, id, PATIENCE).await;
+    assert_eq!(row.expect("it is there").status, Status::Completed);
+}
+
+fn start_of(execution: ExecutionId) -> Entry {
+    let workflow = WorkflowRef {
+        namespace: "test".to_owned(),
+        name: "subject".to_owned(),
+        version: "1.0.0".to_owned(),
+    };
+    Entry {
+        start: Some(Start {
+            workflow,
+            program: ProgramHash::of("text"),
+            input: "{}".into(),
+            parent: None,
+            idempotency_key: None,
+            attributes: BTreeMap::new(),
+            priority: 0,
+            gates: Vec::new(),
+            at: Timestamp::UNIX_EPOCH,
+        }),
+        ..event_of(execution, 1)
+    }
+}
+
+fn event_of(execution: ExecutionId, sequence: u64) -> Entry {
+    Entry {
+        tenant: scope().tenant(),
+        execution,
+        start: None,
+        events: vec![EventRow {
+            sequence,
+            at: Timestamp::UNIX_EPOCH,
+            kind: "timer.fired",
+            payload: "\"timer_fired\"".into(),
+            records: "[]".into(),
+        }],
+        snapshot: None,
+        subscribe: Vec::new(),
+        unsubscribe: Vec::new(),
+        consumed: Vec::new(),
+        messages: Vec::new(),
+        next: Next::Owned,
+    }
+}
+
+/// A worker's journal on a store that follows the script.
+async fn journal() -> (Journal, Writer, Arc<Script>) {
+    let script = Arc::new(Script::default());
+    let store: Arc<dyn Store> = Arc::new(FaultyStore {
+        store: Arc::new(MemoryStore::new()),
+        gate: Gate::new(),
+        clock: Arc::new(SystemClock),
+        weather: Arc::<Script>::clone(&script),
+    });
+    let id = WorkerId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(7));
+    let lease = SignedDuration::from_hours(1);
+    let registered = store.worker_register("worker", id, Timestamp::UNIX_EPOCH, lease);
+    let fence = registered.await.expect("it registers");
+    let meter = Arc::new(Meter::new());
+    let (journal, writer) = Journal::new(
+        store,
+        Arc::new(SystemClock),
+        Some(fence),
+        8,
+        (CancellationToken::new(), Adrift::default(), meter),
+    );
+    (journal, writer, script)
+}
+
+#[tokio::test]
+async fn entries_of_one_execution_go_into_one_batch_each() {
+    let (journal, writer, ..) = journal().await;
+    let id = ExecutionId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(3));
+    let other = ExecutionId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(4));
+    let appends = async {
+        let entries = [start_of(id), event_of(id, 2), start_of(other), start_of(id)];
+        let appends = entries.map(|entry| journal.append(entry));
+        let outcomes = futures_util::future::join_all(appends).await;
+        drop(journal);
+        outcomes
+    };
+    let (outcomes, ()) = tokio::join!(appends, writer.work());
+    let outcomes: Vec<Outcome> = outcomes
+        .into_iter()
+        .map(|outcome| outcome.expect("it appends"))
+        .collect();
+    let recorded = Outcome::Recorded;
+    assert_eq!(
+        outcomes,
+        [
+            recorded.clone(),
+            recorded.clone(),
+            recorded,
+            Outcome::AlreadyRecorded
+        ]
+    );
+}
+
+#[tokio::test]
+async fn start_that_was_there_before_a_repeated_write_is_no_new_one() {
+    let (journal, writer, script) = journal().await;
+    let id = ExecutionId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(3));
+    let appends = async {
+        let first = journal.append(start_of(id)).await.expect("it appends");
+        assert_eq!(first, Outcome::Recorded);
+        script.refuses_once.store(true, Ordering::Relaxed);
+        let again = journal.append(start_of(id)).await.expect("it appends");
+        drop(journal);
+        again
+    };
+    let (again, ()) = tokio::join!(appends, writer.work());
+    assert_eq!(again, Outcome::AlreadyRecorded);
 }

@@ -266,8 +266,8 @@ pub trait Store: ScheduleStore {
     /// Tells other processes on the same database that something became due.
     async fn wake_send(&self) -> Result<(), Error>;
 
-    /// Waits until another process says that something became due. Returns only on
-    /// such a word or on failure; stores within one process wait for ever.
+    /// Waits until another process, or another engine on this store, says that
+    /// something became due. Returns only on such a word or on failure.
     ///
     /// # Cancel safety
     /// A word that comes while nobody waits may be lost; callers poll as well.

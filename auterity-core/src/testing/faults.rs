@@ -1,4 +1,4 @@
-//! A store whose calls go wrong when it is told so.
+//! A process that can crash and freeze, and a store whose calls can go wrong.
 
 use std::fmt;
 use std::future::Future;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
 
+use crate::clock::{Clock, ManualClock};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, Control, DefinitionPut,
@@ -18,6 +20,108 @@ use crate::store::{
 };
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
+/// How a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    Well,
+    /// It stands still, as after SIGSTOP.
+    Frozen,
+    /// It is gone, as after SIGKILL: what it was about to do never happens.
+    Dead,
+}
+
+/// What everything a process does to the world passes through.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    health: watch::Sender<Health>,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            health: watch::Sender::new(Health::Well),
+        })
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        *self.health.borrow()
+    }
+
+    /// Changes the process's health; the dead stay dead.
+    pub(crate) fn set(&self, health: Health) {
+        self.health.send_if_modified(|now| {
+            let changed = *now != Health::Dead && *now != health;
+            if changed {
+                *now = health;
+            }
+            changed
+        });
+    }
+
+    /// Returns when the process is well; never, when it is dead.
+    pub(crate) async fn pass(&self) {
+        let mut health = self.health.subscribe();
+        // The sender is this gate's own, so it is there.
+        drop(health.wait_for(|health| *health == Health::Well).await);
+    }
+
+    /// Returns when the process is dead.
+    pub(crate) async fn died(&self) {
+        let mut health = self.health.subscribe();
+        drop(health.wait_for(|health| *health == Health::Dead).await);
+    }
+
+    /// Awaits something done in the process; nothing, when it dies first.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.died() => None,
+            result = work => Some(result),
+        }
+    }
+}
+
+/// A process's clock: it may be wrong, and stands still with the process.
+#[derive(Debug)]
+pub(crate) struct ProcessClock {
+    pub(crate) real: Arc<ManualClock>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) ahead: watch::Sender<SignedDuration>,
+}
+
+impl ProcessClock {
+    pub(crate) fn new(real: Arc<ManualClock>, gate: Arc<Gate>) -> Self {
+        Self {
+            real,
+            gate,
+            ahead: watch::Sender::new(SignedDuration::ZERO),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for ProcessClock {
+    fn now(&self) -> Timestamp {
+        self.real.now() + *self.ahead.borrow()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        let mut ahead = self.ahead.subscribe();
+        loop {
+            self.gate.pass().await;
+            let really = at - *ahead.borrow_and_update();
+            if really <= self.real.now() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                _ = ahead.changed() => {}
+                () = self.real.sleep_until(really) => {}
+            }
+        }
+    }
+}
+
 /// What becomes of one call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -26,38 +130,107 @@ pub(crate) enum Fate {
     Refused(ErrorKind),
     /// It has done its work, and the answer is lost.
     AnswerLost,
-    /// The store takes none of the entries as they are.
-    Rejected,
+    /// It is sent twice, as after a reconnection. Only for what may be repeated.
+    Twice,
+    /// The process dies.
+    Crash(CrashPoint),
 }
 
-/// Decides what becomes of calls.
+/// When a process dies, seen from one call of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrashPoint {
+    /// The store never hears of the call.
+    Before,
+    /// The store has done its work, and nobody hears of it.
+    BeforeAnswer,
+    /// What follows in the process never leaves it.
+    AfterAnswer,
+}
+
+/// Decides what becomes of calls, and hears of what is committed.
 pub(crate) trait Weather: Send + Sync + fmt::Debug + 'static {
     /// Decides about a call of this method.
     fn fate(&self, method: &'static str) -> Fate;
+
+    /// Decides whether the store takes none of a batch's entries as they are.
+    fn rejects(&self) -> bool {
+        false
+    }
+
+    /// How long the way to the database takes now.
+    fn latency(&self) -> SignedDuration {
+        SignedDuration::ZERO
+    }
+
+    /// Hears of a batch that is committed.
+    fn committed(&self, _fence: Option<&Fence>, _entries: &[Entry], _outcomes: &[Outcome]) {}
 }
 
 /// One process's way to the store.
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) gate: Arc<Gate>,
+    /// The real time, in which calls take theirs.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) weather: Arc<dyn Weather>,
 }
 
 impl FaultyStore {
-    async fn call<T>(
-        &self,
-        fate: Fate,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn call<T, F>(&self, method: &'static str, call: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.travel().await;
+        let fate = self.weather.fate(method);
         match fate {
-            Fate::Well | Fate::Rejected => call.await,
-            Fate::Refused(kind) => Err(Error::new(kind, "the test refuses this call")),
-            Fate::AnswerLost => {
-                drop(call.await);
-                let message = "the connection is lost";
-                Err(Error::new(ErrorKind::Unavailable, message))
+            Fate::Refused(kind) => {
+                self.travel().await;
+                return Err(Error::new(kind, "the connection is refused"));
             }
+            Fate::Crash(CrashPoint::Before) => self.die().await,
+            _ => {}
         }
+        let mut result = call().await;
+        match fate {
+            Fate::Crash(CrashPoint::AfterAnswer) => {
+                self.gate.set(Health::Dead);
+                return result;
+            }
+            Fate::Crash(_) => self.die().await,
+            Fate::AnswerLost => {
+                let message = "the connection is lost";
+                result = Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            Fate::Twice => drop(call().await),
+            _ => {}
+        }
+        self.travel().await;
+        result
+    }
+
+    async fn append(
+        &self,
+        fence: Option<&Fence>,
+        entries: &[Entry],
+    ) -> Result<Vec<Outcome>, Error> {
+        let outcomes = self.store.journal_append(fence, entries).await?;
+        self.weather.committed(fence, entries, &outcomes);
+        Ok(outcomes)
+    }
+
+    async fn travel(&self) {
+        self.gate.pass().await;
+        let latency = self.weather.latency();
+        if SignedDuration::ZERO < latency {
+            self.clock.sleep_until(self.clock.now() + latency).await;
+            self.gate.pass().await;
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.gate.set(Health::Dead);
+        std::future::pending().await
     }
 }
 
@@ -72,8 +245,8 @@ macro_rules! passed_on {
             $($own)*
 
             $(async fn $method(&self, $($name: $type),*) -> Result<$answer, Error> {
-                let fate = self.weather.fate(stringify!($method));
-                self.call(fate, self.store.$method($($name),*)).await
+                let call = || self.store.$method($($name),*);
+                self.call(stringify!($method), call).await
             })*
         }
     };
@@ -81,21 +254,33 @@ macro_rules! passed_on {
 
 passed_on! {
     impl Store {
+        async fn definition_put(
+            &self,
+            scope: &Scope,
+            row: DefinitionRow,
+        ) -> Result<DefinitionPut, Error> {
+            let call = || self.store.definition_put(scope, row.clone());
+            self.call("definition_put", call).await
+        }
+
+        async fn flow_put(&self, scope: &Scope, put: FlowPut) -> Result<Option<u64>, Error> {
+            let call = || self.store.flow_put(scope, put.clone());
+            self.call("flow_put", call).await
+        }
+
         async fn journal_append(
             &self,
             fence: Option<&Fence>,
             entries: &[Entry],
         ) -> Result<Vec<Outcome>, Error> {
-            let fate = self.weather.fate("journal_append");
-            if fate == Fate::Rejected {
+            if self.weather.rejects() {
                 let reason = "the test rejects this entry".to_owned();
                 return Ok(vec![Outcome::Refused(reason); entries.len()]);
             }
-            self.call(fate, self.store.journal_append(fence, entries)).await
+            self.call("journal_append", || self.append(fence, entries)).await
         }
     }
     fn migrate() -> ();
-    fn definition_put(scope: &Scope, row: DefinitionRow) -> DefinitionPut;
     fn definition_fetch(
         scope: &Scope, namespace: &str, name: &str, version: Option<&str>
     ) -> Option<DefinitionRow>;
@@ -123,7 +308,6 @@ passed_on! {
         scope: &Scope, workflows: &[WorkflowRef], each_max: u32
     ) -> Vec<ExecutionRow>;
     fn journal_list(scope: &Scope, id: ExecutionId, after: u64, limit: u32) -> Vec<EventRow>;
-    fn flow_put(scope: &Scope, put: FlowPut) -> Option<u64>;
     fn flow_fetch(scope: &Scope, workflow: Option<(&str, &str)>) -> Option<FlowRow>;
     fn gate_ask(
         scope: &Scope, gate: (&str, &str), pace: Pace, now: Timestamp

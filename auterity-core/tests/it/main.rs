@@ -28,3 +28,4 @@ mod openapi;
 #[cfg(unix)]
 mod process;
 mod store;
+mod testing;

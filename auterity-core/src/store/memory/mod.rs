@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 use self::state::{Definition, State};
 use crate::definition::{ProgramHash, WorkflowRef};
@@ -25,6 +26,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    wake: Notify,
 }
 
 impl MemoryStore {
@@ -32,6 +34,17 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Gives the earliest time at which something parked becomes due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.state().next_due()
+    }
+
+    /// Wakes all engines on this store.
+    pub(crate) fn ring(&self) {
+        self.wake.notify_waiters();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -399,11 +412,13 @@ impl Store for MemoryStore {
     }
 
     async fn wake_send(&self) -> Result<(), Error> {
+        self.ring();
         Ok(())
     }
 
     async fn wake_wait(&self) -> Result<(), Error> {
-        std::future::pending().await
+        self.wake.notified().await;
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -523,6 +523,11 @@ impl State {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
     fn claim(&mut self, worker: WorkerId, limit: u32) -> Vec<Claim> {
         let mut claims = Vec::new();
         for (_, due, id) in self.ready.claim(limit as usize) {
