@@ -46,6 +46,8 @@ export async function repair({ page, call, heading, shoot, begin }) {
   await dialog.waitFor();
   await page.keyboard.press('Escape');
   await dialog.waitFor({ state: 'detached' });
+  // The focus comes back a moment after the dialog is gone.
+  await bar.locator('button:focus', { hasText: 'Resume' }).waitFor();
   await page.keyboard.press('Enter');
   await dialog.getByLabel('Reason').focus();
   await page.keyboard.press('Enter');
