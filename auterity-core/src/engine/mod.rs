@@ -34,6 +34,7 @@ mod schedules;
 mod start;
 #[cfg(test)]
 mod tests;
+mod transact;
 mod worker;
 
 pub use admission::{
