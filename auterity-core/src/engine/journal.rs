@@ -2,8 +2,8 @@
 //!
 //! Whatever arrives while a commit is under way goes into the next one. There is no
 //! artificial delay: alone, an entry is committed at once; under load batches grow
-//! by themselves. Nobody is answered before the commit. One writer makes the largest batches; two were no faster where database and engine
-//! share their cores.
+//! by themselves. Nobody is answered before the commit. One writer makes the largest
+//! batches; two were no faster where database and engine share their cores.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -145,6 +145,11 @@ impl Writer {
             batch.append(&mut held);
             if batch.is_empty() && self.receiver.recv_many(&mut batch, self.batch_max).await == 0 {
                 return;
+            }
+            while batch.len() < self.batch_max
+                && let Ok(append) = self.receiver.try_recv()
+            {
+                batch.push(append);
             }
             held = hold_back(&mut batch);
             let (entries, waiting): (Vec<Entry>, Vec<_>) = batch
