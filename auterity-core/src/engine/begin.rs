@@ -67,26 +67,21 @@ impl Core {
         let owned = entry.next == Next::Owned && !held;
         let place = self.life().filter(|_| owned).and_then(|life| {
             let permit = self.permit(&life, progress.identity.tenant)?;
-            Some((life, permit))
+            // Until it is in memory; else it could be taken for one that was lost.
+            Some((life.begin(id), life, permit))
         });
         if held || (owned && place.is_none()) {
             entry.next = Next::Queued;
         }
         let (next, messages) = (entry.next.clone(), entry.messages.clone());
         let told = self.lifecycle_is_read().then(|| entry.events.clone());
-        // Until it is in memory; else it could be taken for one that was lost.
-        let starting = place.as_ref().map(|(life, _)| life.begin(id));
         let journal = place
             .as_ref()
-            .map_or(&self.unfenced, |(life, _)| &life.journal);
+            .map_or(&self.unfenced, |(_, life, _)| &life.journal);
         let started = started(id, journal.append(entry).await?)?;
         if started.existing {
-            if let Some((life, _)) = &place {
-                // It may be there by a write of this start whose answer was lost: then
-                // it is the worker's, and nobody works on it.
-                drop(starting);
-                life.adrift.set();
-            }
+            // It may be there by a write of this start whose answer was lost: then it is
+            // the worker's, and nobody works on it, as if this future had been dropped.
             return Ok(started);
         }
         self.meter.started();
@@ -98,10 +93,10 @@ impl Core {
         self.changed(progress.identity.tenant, || progress.row(&next));
         self.announce(&messages).await;
         match place {
-            Some((life, permit)) => {
+            Some((starting, life, permit)) => {
                 let active = Active::new(Arc::clone(self), life, progress, permit);
                 drop(self.routines.spawn("execution", active.work(effects)));
-                drop(starting);
+                starting.arrived();
             }
             None if next == Next::Queued => self.queued().await,
             None => {}

@@ -176,6 +176,7 @@ impl Active {
         self.confirmed = self.ahead.confirmed().now_or_never();
         while self.confirmed.is_none() && self.ahead.is_full() {
             tokio::select! {
+                biased;
                 confirmed = self.ahead.confirmed() => self.confirmed = Some(confirmed),
                 () = self.life.lost.cancelled() => return events,
             }

@@ -83,16 +83,29 @@ impl Adrift {
     }
 }
 
-/// An execution whose start is being committed.
+/// An execution whose start is being committed. Dropped before it
+/// [arrived](Self::arrived), as when whoever started it is given up, it may be the
+/// worker's without being in memory.
 #[derive(Debug)]
 pub(super) struct Starting {
     life: Arc<Life>,
     execution: ExecutionId,
+    arrived: bool,
+}
+
+impl Starting {
+    /// Says that the execution is in memory.
+    pub(super) fn arrived(mut self) {
+        self.arrived = true;
+    }
 }
 
 impl Drop for Starting {
     fn drop(&mut self) {
         self.life.starting().remove(&self.execution);
+        if !self.arrived {
+            self.life.adrift.set();
+        }
     }
 }
 
@@ -271,6 +284,7 @@ impl Life {
         Starting {
             life: Arc::clone(self),
             execution,
+            arrived: false,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::definition::{ProgramHash, WorkflowRef};
 use crate::functions::{Function, Functions, Invocation};
 use crate::interpreter::Problem;
 use crate::store::{
-    Entry, EventRow, ExecutionRow, MemoryStore, Next, Outcome, Start, Status, Store,
+    Entry, EventRow, ExecutionQuery, ExecutionRow, MemoryStore, Next, Outcome, Start, Status, Store,
 };
 use crate::testing::faults::{Fate, FaultyStore, Gate, Weather};
 use crate::{Actor, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -222,6 +222,33 @@ async fn start_whose_caller_went_away_is_worked_on() {
         .expect("it starts");
     world
         .until("it ends", again.id, |row| row.status == Status::Completed)
+        .await;
+}
+
+#[tokio::test]
+async fn start_whose_caller_went_away_after_the_commit_is_worked_on() {
+    let world = World::new(options(), Arc::new(SystemClock)).await;
+    world.deploy("do:\n- a: { call: echo }\n").await;
+    let handle = world.worker.handle();
+    let request = StartRequest::of("test", "subject");
+    let mut start = Box::pin(handle.start(&world.scope, request));
+    assert!(futures_util::poll!(&mut start).is_pending());
+    let id = loop {
+        let query = ExecutionQuery {
+            limit: 1,
+            ..ExecutionQuery::default()
+        };
+        let listed = world.store.execution_list(&world.scope, &query).await;
+        if let [row] = &listed.expect("it answers").items[..] {
+            break row.id;
+        }
+        tokio::task::yield_now().await;
+    };
+    // The answer is on its way, and whoever asked takes no notice.
+    tokio::task::yield_now().await;
+    drop(start);
+    world
+        .until("it ends", id, |row| row.status == Status::Completed)
         .await;
 }
 

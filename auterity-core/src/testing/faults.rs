@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 
+use super::signal::Signal;
 use crate::clock::{Clock, ManualClock};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
@@ -33,42 +33,35 @@ pub(crate) enum Health {
 /// What everything a process does to the world passes through.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    health: watch::Sender<Health>,
+    health: Signal<Health>,
 }
 
 impl Gate {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            health: watch::Sender::new(Health::Well),
+            health: Signal::new(Health::Well),
         })
     }
 
     pub(crate) fn health(&self) -> Health {
-        *self.health.borrow()
+        self.health.get()
     }
 
     /// Changes the process's health; the dead stay dead.
     pub(crate) fn set(&self, health: Health) {
-        self.health.send_if_modified(|now| {
-            let changed = *now != Health::Dead && *now != health;
-            if changed {
-                *now = health;
-            }
-            changed
-        });
+        if self.health() != Health::Dead {
+            self.health.set(health);
+        }
     }
 
     /// Returns when the process is well; never, when it is dead.
     pub(crate) async fn pass(&self) {
-        let mut health = self.health.subscribe();
-        // The sender is this gate's own, so it is there.
-        drop(health.wait_for(|health| *health == Health::Well).await);
+        self.health.until(|health| health == Health::Well).await;
     }
 
     /// Returns when the process is dead.
     pub(crate) async fn died(&self) {
-        let mut health = self.health.subscribe();
-        drop(health.wait_for(|health| *health == Health::Dead).await);
+        self.health.until(|health| health == Health::Dead).await;
     }
 
     /// Awaits something done in the process; nothing, when it dies first.
@@ -86,7 +79,7 @@ impl Gate {
 pub(crate) struct ProcessClock {
     pub(crate) real: Arc<ManualClock>,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) ahead: watch::Sender<SignedDuration>,
+    pub(crate) ahead: Signal<SignedDuration>,
 }
 
 impl ProcessClock {
@@ -94,7 +87,7 @@ impl ProcessClock {
         Self {
             real,
             gate,
-            ahead: watch::Sender::new(SignedDuration::ZERO),
+            ahead: Signal::new(SignedDuration::ZERO),
         }
     }
 }
@@ -102,20 +95,20 @@ impl ProcessClock {
 #[async_trait]
 impl Clock for ProcessClock {
     fn now(&self) -> Timestamp {
-        self.real.now() + *self.ahead.borrow()
+        self.real.now() + self.ahead.get()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        let mut ahead = self.ahead.subscribe();
         loop {
             self.gate.pass().await;
-            let really = at - *ahead.borrow_and_update();
+            let (ahead, changed) = self.ahead.watch();
+            let really = at - ahead;
             if really <= self.real.now() {
                 return;
             }
             tokio::select! {
                 biased;
-                _ = ahead.changed() => {}
+                () = changed => {}
                 () = self.real.sleep_until(really) => {}
             }
         }

@@ -44,6 +44,7 @@ pub(crate) mod faults;
 mod fragment;
 mod history;
 mod random;
+mod signal;
 pub mod simulation;
 mod stage;
 pub mod store_suite;

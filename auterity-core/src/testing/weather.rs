@@ -34,7 +34,7 @@ pub struct Faults {
     /// Milliseconds that a call takes at most; some take ten times as long.
     pub latency_millis: u64,
     /// Disturbances from outside: kills, freezes, restarts, jumps of a clock, and
-    /// cancelled executions; per simulation.
+    /// cancelled or suspended executions; per simulation.
     pub disturbances: u32,
 }
 

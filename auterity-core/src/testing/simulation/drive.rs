@@ -212,8 +212,8 @@ impl Driver {
         }
     }
 
-    /// Starts an execution, or sends it the events that it may wait for and looks
-    /// whether it has ended.
+    /// Starts an execution, or sends it the events that it may wait for, lets it
+    /// go on if it is suspended and looks whether it has ended.
     async fn attend(&mut self, plan: &Plan, number: usize) {
         let generated = plan.definition(number);
         let place = self.random.below(self.processes.len() as u64);
@@ -255,6 +255,10 @@ impl Driver {
         let fetched = process.handle.wait(&self.world.scope, id, Duration::ZERO);
         if let Some(Ok(row)) = self.world.ask(process, fetched).await {
             known.ended = row.status.is_ended();
+            if row.status == Status::Suspended {
+                let resumed = process.handle.resume(&self.world.scope, id, None);
+                drop(self.world.ask(process, resumed).await);
+            }
         }
     }
 
@@ -278,10 +282,10 @@ impl Driver {
                 let millis = i64::try_from(millis).unwrap_or(0);
                 let by = SignedDuration::from_millis(millis);
                 let by = by - SignedDuration::from_millis(i64::try_from(longest).unwrap_or(0));
-                process.clock.ahead.send_replace(by);
+                process.clock.ahead.set(by);
             }
             6 => self.restart(place).await,
-            _ => self.cancel(place).await,
+            _ => self.interfere(place).await,
         }
         let pause = self.random.below(2_500);
         let clock = Arc::clone(&self.world.stage.clock);
@@ -304,14 +308,21 @@ impl Driver {
         self.revive(place).await;
     }
 
-    async fn cancel(&mut self, place: usize) {
-        let number = usize::try_from(self.random.below(4 * self.known.len() as u64));
+    /// Cancels an execution, or suspends it, or leaves it alone.
+    async fn interfere(&mut self, place: usize) {
+        let number = usize::try_from(self.random.below(2 * self.known.len() as u64));
+        let suspends = self.random.chance(600);
         let known = number.ok().and_then(|number| self.known.get_mut(number));
         let process = self.processes[place].as_ref();
         if let (Some(known), Some(process)) = (known, process)
             && let Some(id) = known.id
             && process.gate.health() == Health::Well
         {
+            if suspends {
+                let suspended = process.handle.suspend(&self.world.scope, id, None);
+                drop(self.world.ask(process, suspended).await);
+                return;
+            }
             // The answer may be lost, and the execution cancelled all the same.
             known.cancelled = true;
             let cancelled = process.handle.cancel(&self.world.scope, id, None);
@@ -323,7 +334,7 @@ impl Driver {
     fn calm(&self) {
         for process in self.processes.iter().flatten() {
             process.gate.set(Health::Well);
-            process.clock.ahead.send_replace(SignedDuration::ZERO);
+            process.clock.ahead.set(SignedDuration::ZERO);
         }
     }
 

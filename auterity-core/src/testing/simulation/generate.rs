@@ -12,6 +12,8 @@ const DEPTH_MAX: u32 = 3;
 pub(super) const NAMESPACE: &str = "simulation";
 /// The function that they call.
 pub(super) const WORK: &str = "work";
+/// The same, but its calls may run ahead of the journal.
+pub(super) const AHEAD: &str = "ahead";
 
 /// A generated definition and what it needs to end.
 #[derive(Debug, Clone)]
@@ -103,7 +105,8 @@ impl Generator<'_> {
 
     fn work(&mut self, fails: bool) -> Value {
         let salt = self.random.below(1_000);
-        json!({ "call": WORK, "with": { "salt": salt, "data": "${ . }", "fails": fails } })
+        let function = if self.random.chance(500) { AHEAD } else { WORK };
+        json!({ "call": function, "with": { "salt": salt, "data": "${ . }", "fails": fails } })
     }
 
     fn listen(&mut self) -> Value {

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::generate::WORK;
+use super::generate::{AHEAD, WORK};
 use super::ledger::Ledger;
 use crate::clock::{Clock, SeededEntropy};
 use crate::engine::{Engine, Handle, Options, Ports};
-use crate::functions::{Function, Functions, Invocation};
+use crate::functions::{Durability, Function, Functions, Invocation, Registration};
 use crate::interpreter::{Problem, ProblemKind};
 use crate::store::{Entry, Fence, Outcome, Store};
 use crate::testing::Faults;
@@ -55,16 +55,17 @@ impl Process {
             clock: real,
             weather: Arc::<Sky>::clone(&sky),
         });
-        let work = Work {
+        let work = |stream| Work {
             gate: Arc::clone(&gate),
             clock: Arc::clone(&clock),
             ledger: Arc::clone(&world.ledger),
-            random: Mutex::new(random.fork(2)),
+            random: Mutex::new(random.fork(stream)),
         };
+        let ahead = Registration::new(AHEAD, work(4)).durability(Durability::Pipelined);
         let ports = Ports {
             clock: Arc::<ProcessClock>::clone(&clock),
             entropy: Arc::new(SeededEntropy::new(random.fork(3).next())),
-            functions: Functions::none().with(WORK, work),
+            functions: Functions::none().with(WORK, work(2)).register(ahead),
             ..Ports::new(store)
         };
         let options = Options {
@@ -125,7 +126,7 @@ impl Weather for Sky {
     }
 }
 
-/// The function of the generated definitions: its result depends on the arguments only,
+/// The functions of the generated definitions: its result depends on the arguments only,
 /// and it takes its time.
 #[derive(Debug)]
 struct Work {
