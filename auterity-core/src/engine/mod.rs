@@ -32,6 +32,7 @@ mod progress;
 mod publish;
 mod repair;
 mod schedules;
+mod select;
 mod start;
 #[cfg(test)]
 mod tests;

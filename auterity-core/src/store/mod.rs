@@ -9,6 +9,7 @@
 
 mod check;
 mod fair;
+mod filter;
 mod flow;
 mod memory;
 mod precedence;
@@ -17,6 +18,7 @@ mod schedules;
 mod sea;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use filter::{Filter, FilterMistake, Term, Test};
 pub use flow::{
     AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, LaneLength, Pace,
     Queued, Rule, Survey, WEIGHT_MAX,

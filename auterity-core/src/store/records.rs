@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use super::flow::Gate;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{ExecutionId, InboxId, TenantId, WorkerId};
@@ -34,6 +35,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Running,
+        Self::Waiting,
+        Self::Suspended,
+        Self::Completed,
+        Self::Faulted,
+        Self::Cancelled,
+    ];
+
     /// Tells whether nothing will happen any more.
     #[must_use]
     pub fn is_ended(self) -> bool {
@@ -70,16 +82,9 @@ impl FromStr for Status {
     type Err = UnknownStatus;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "pending" => Self::Pending,
-            "running" => Self::Running,
-            "waiting" => Self::Waiting,
-            "suspended" => Self::Suspended,
-            "completed" => Self::Completed,
-            "faulted" => Self::Faulted,
-            "cancelled" => Self::Cancelled,
-            _ => return Err(UnknownStatus),
-        })
+        let mut all = Self::ALL.into_iter();
+        all.find(|status| status.as_str() == text)
+            .ok_or(UnknownStatus)
     }
 }
 
@@ -533,14 +538,8 @@ pub struct ExecutionRow {
 /// Selects executions.
 #[derive(Debug, Clone, Default)]
 pub struct ExecutionQuery {
-    /// Only this workflow: namespace and name.
-    pub workflow: Option<(String, String)>,
-    /// Only this status.
-    pub status: Option<Status>,
-    /// Only those started after this.
-    pub started_after: Option<Timestamp>,
-    /// Only those with all these attributes.
-    pub attributes: BTreeMap<String, String>,
+    /// Which ones.
+    pub filter: Filter,
     /// The start time and id before which the page starts.
     pub before: Option<(Timestamp, ExecutionId)>,
     /// How many at most.

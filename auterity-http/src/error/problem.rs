@@ -26,7 +26,7 @@ pub(crate) struct Pointed {
     /// The line, counted from 1; for definitions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<u32>,
-    /// The column in characters, counted from 1; for definitions.
+    /// The column in characters, counted from 1; for definitions and filters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) column: Option<u32>,
 }

@@ -162,6 +162,15 @@ async fn list_is_filtered_and_paged() {
     assert_eq!(found(&none), Vec::<String>::new());
     let none = list("status=completed".to_owned()).await.json();
     assert_eq!(found(&none), Vec::<String>::new());
+    let some = list("filter=workflow:test/*%20-status:completed%20started%3E-1h".to_owned());
+    assert_eq!(found(&some.await.json()), ids);
+    let none = list("filter=status:waiting%20started%3E-1h&workflow=test/echo".to_owned());
+    assert_eq!(found(&none.await.json()), Vec::<String>::new());
+    let wrong = list("filter=status:odd%20colour:red%20started%3E-1h".to_owned()).await;
+    let problem = wrong.problem(400, "parameter_invalid");
+    let columns = problem["errors"].as_array().unwrap().iter();
+    let columns: Vec<_> = columns.map(|error| error["column"].clone()).collect();
+    assert_eq!(columns, [8, 12], "{problem}");
     let late = list("started_after=2999-01-01T00:00:00Z".to_owned())
         .await
         .json();

@@ -304,20 +304,8 @@ impl Store for MemoryStore {
     ) -> Result<Page<ExecutionRow>, Error> {
         let state = self.state();
         let found = newest(&state, scope).filter(|row| {
-            let workflow = query.workflow.as_ref().is_none_or(|(namespace, name)| {
-                row.workflow.namespace == *namespace && row.workflow.name == *name
-            });
-            let attributes = query
-                .attributes
-                .iter()
-                .all(|(name, value)| row.attributes.get(name) == Some(value));
-            workflow
-                && attributes
-                && query.status.is_none_or(|status| status == row.status)
-                && query.started_after.is_none_or(|time| time < row.started_at)
-                && query
-                    .before
-                    .is_none_or(|before| (row.started_at, row.id) < before)
+            let before = query.before;
+            before.is_none_or(|before| (row.started_at, row.id) < before) && query.filter.holds(row)
         });
         Ok(page(found, query.limit))
     }

@@ -1,19 +1,17 @@
 //! Reads of executions, journal, inbox and subscriptions.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 
 use sea_orm::{QueryResult, Value};
 
-use super::SeaStore;
 use super::rows::{
-    effect, event, execution, execution_row, get, hash, message, micros, number, snapshot,
-    subscription, tenant, text_or_none, time, workflow,
+    effect, event, execution, execution_row, get, hash, message, number, snapshot, subscription,
+    tenant, text_or_none, time, workflow,
 };
+use super::{SeaStore, selection};
 use crate::definition::WorkflowRef;
 use crate::store::{
-    Claim, EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Status,
-    Subscription,
+    Claim, EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Subscription,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -21,18 +19,14 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 const IDS_MAX: usize = 500;
 
 /// Columns without payloads. Where an active execution stands is in its queue row.
-const LIGHT: &str = "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
+pub(super) const LIGHT: &str =
+    "e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.status,
     e.started_at, e.ended_at, e.parent, e.attributes, e.priority,
     CASE WHEN (SELECT 1 FROM suspension s
                WHERE s.tenant = q.tenant AND s.execution = q.execution) = 1 THEN 'suspended'
          WHEN q.owner IS NOT NULL THEN 'running' WHEN q.ready OR q.held THEN 'pending'
          ELSE 'waiting' END AS state,
     CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
-
-/// The condition that nobody stopped an execution for a while. Not an `EXISTS`, for
-/// which PostgreSQL reads the whole table as long as it is small.
-const GOING_ON: &str = " AND (SELECT 1 FROM suspension s
-    WHERE s.tenant = q.tenant AND s.execution = q.execution) IS NULL";
 
 const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
 
@@ -69,27 +63,7 @@ impl SeaStore {
         scope: &Scope,
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error> {
-        let mut filter = Filter::new(scope, query);
-        if let Some((namespace, name)) = &query.workflow {
-            filter.and("e.namespace = ", namespace.clone().into());
-            filter.and("e.name = ", name.clone().into());
-        }
-        if let Some(after) = query.started_after {
-            filter.and("e.started_at > ", micros(after).into());
-        }
-        if let Some((at, id)) = query.before {
-            filter.before(micros(at), id);
-        }
-        let limit = filter.place((i64::from(query.limit) + 1).into());
-        let Filter {
-            from,
-            text,
-            order,
-            values,
-        } = filter;
-        let text =
-            format!("SELECT {LIGHT} FROM {from} WHERE {text} ORDER BY {order} LIMIT {limit}");
-        let rows = self.all(&text, values).await?;
+        let rows = self.select(&selection::select(scope, query)).await?;
         let more = (query.limit as usize) < rows.len();
         let items = rows
             .iter()
@@ -292,77 +266,4 @@ fn head(row: &QueryResult) -> Result<Loaded, Error> {
         tail: Vec::new(),
         inbox: Vec::new(),
     })
-}
-
-/// A selection under construction: fixed text with values in numbered places.
-struct Filter {
-    from: String,
-    text: String,
-    order: &'static str,
-    values: Vec<Value>,
-}
-
-impl Filter {
-    /// Begins with what decides where to look first: an attribute if one is given,
-    /// the queue for a status that only its rows have, else all of the tenant.
-    fn new(scope: &Scope, query: &ExecutionQuery) -> Self {
-        let active = query.status.filter(|status| !status.is_ended());
-        let mut filter = Self {
-            from: format!(
-                "execution e {} {QUEUED}",
-                if active.is_some() { "" } else { "LEFT" }
-            ),
-            text: "e.tenant = $1".to_owned(),
-            order: "e.started_at DESC, e.id DESC",
-            values: vec![scope.tenant().as_uuid().into()],
-        };
-        for (index, (name, value)) in query.attributes.iter().enumerate() {
-            let (name, value) = (
-                filter.place(name.clone().into()),
-                filter.place(value.clone().into()),
-            );
-            // Writing into a text cannot fail.
-            let _written = write!(
-                filter.from,
-                " JOIN attribute a{index} ON a{index}.tenant = $1 AND a{index}.name = {name}
-                    AND a{index}.value = {value} AND a{index}.started_at = e.started_at
-                    AND a{index}.execution = e.id"
-            )
-            .is_ok();
-            // The same times and ids, but in the order of the attribute's index.
-            filter.order = "a0.started_at DESC, a0.execution DESC";
-        }
-        match query.status {
-            Some(status) if status.is_ended() => filter.and("e.status = ", status.as_str().into()),
-            Some(Status::Suspended) => filter.from.push_str(
-                " JOIN suspension s ON s.tenant = q.tenant AND s.execution = q.execution",
-            ),
-            Some(active) => {
-                filter.text.push_str(match active {
-                    Status::Running => " AND q.owner IS NOT NULL",
-                    Status::Pending => " AND (q.ready OR q.held)",
-                    _ => " AND NOT q.ready AND NOT q.held AND q.owner IS NULL",
-                });
-                filter.text.push_str(GOING_ON);
-            }
-            None => {}
-        }
-        filter
-    }
-
-    fn place(&mut self, value: Value) -> String {
-        self.values.push(value);
-        format!("${}", self.values.len())
-    }
-
-    fn and(&mut self, condition: &'static str, value: Value) {
-        let place = self.place(value);
-        let _written = write!(self.text, " AND {condition}{place}").is_ok();
-    }
-
-    fn before(&mut self, at: i64, id: ExecutionId) {
-        let (at, id) = (self.place(at.into()), self.place(id.as_uuid().into()));
-        let columns = self.order.replace(" DESC", "");
-        let _written = write!(self.text, " AND ({columns}) < ({at}, {id})").is_ok();
-    }
 }

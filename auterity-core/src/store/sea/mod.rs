@@ -13,6 +13,7 @@ mod plans;
 mod postgres;
 mod rows;
 mod schedules;
+mod selection;
 mod sqlite;
 mod status;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use sea_orm::sea_query::SelectStatement;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbErr, QueryResult, RuntimeErr, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, Value,
@@ -172,9 +174,24 @@ impl SeaStore {
         row.map_err(|error| read_error(&error))
     }
 
+    /// Executes a read that was put together.
+    async fn select(&self, select: &SelectStatement) -> Result<Vec<QueryResult>, Error> {
+        let statement = self.read.get_database_backend().build(select);
+        let rows = self.read.query_all_raw(self.noted(statement)).await;
+        rows.map_err(|error| read_error(&error))
+    }
+
     fn statement(&self, text: &str, values: Vec<Value>) -> Statement {
         let backend = self.read.get_database_backend();
-        let statement = Statement::from_sql_and_values(backend, text, values);
+        self.noted(Statement::from_sql_and_values(backend, text, values))
+    }
+
+    /// Keeps a statement for the test that explains it.
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "only the test keeps anything")
+    )]
+    fn noted(&self, statement: Statement) -> Statement {
         #[cfg(test)]
         if let Ok(mut asked) = self.asked.lock() {
             asked.push(statement.clone());

@@ -13,9 +13,9 @@ use crate::clock::{Entropy as _, SystemEntropy};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::schedule::{Policy, Spec, Timing};
 use crate::store::{
-    ClaimRequest, Control, DefinitionRow, Entry, EventRow, ExecutionQuery, Fence, FlowPut, Gate,
-    InboxMessage, MessageKind, Next, Outcome, Rule, ScheduleChange, ScheduleClaim, ScheduleEvent,
-    ScheduleQuery, ScheduleRow, ScheduleStore as _, Snapshot, Start, StartedTick, Status,
+    ClaimRequest, Control, DefinitionRow, Entry, EventRow, ExecutionQuery, Fence, Filter, FlowPut,
+    Gate, InboxMessage, MessageKind, Next, Outcome, Rule, ScheduleChange, ScheduleClaim,
+    ScheduleEvent, ScheduleQuery, ScheduleRow, ScheduleStore as _, Snapshot, Start, StartedTick,
     Store as _, Subscription, TickKind, TickRow, TickState,
 };
 use crate::{Actor, ExecutionId, InboxId, ScheduleId, Scope, TenantId, WorkerId};
@@ -389,37 +389,35 @@ async fn read(store: &SeaStore) {
     let recent = [workflow(7), workflow(17)];
     let recent = store.execution_recent(&scope, &recent, 5).await;
     assert_eq!(10, recent.expect("it lists").len());
-    let all = ExecutionQuery {
-        limit: 20,
-        ..ExecutionQuery::default()
-    };
-    for query in [
-        all.clone(),
-        ExecutionQuery {
-            workflow: Some(("test".to_owned(), "flow-7".to_owned())),
-            before: Some((at(2_000), execution(2_000))),
-            ..all.clone()
-        },
-        ExecutionQuery {
-            attributes: [("number".to_owned(), "7".to_owned())].into(),
-            ..all.clone()
-        },
-        ExecutionQuery {
-            status: Some(Status::Waiting),
-            ..all.clone()
-        },
-        ExecutionQuery {
-            status: Some(Status::Suspended),
-            ..all.clone()
-        },
-        ExecutionQuery {
-            status: Some(Status::Running),
-            ..all
-        },
+    read_lists(store, &scope).await;
+}
+
+/// Lists executions with each filter that has an index of its own.
+async fn read_lists(store: &SeaStore, scope: &Scope) {
+    let mut found = Vec::new();
+    for (text, before) in [
+        ("", None),
+        ("workflow:test/flow-7", Some((at(2_000), execution(2_000)))),
+        ("attribute.number:7", None),
+        ("status:waiting", None),
+        ("status:suspended", None),
+        ("status:running", None),
+        (
+            "workflow:test/flow-7 -version:2.0.0 started<-1h -attribute.number:8,9 -status:completed",
+            None,
+        ),
+        ("attribute.number:7 -status:faulted ended>-1h", None),
     ] {
-        let listed = store.execution_list(&scope, &query).await;
-        listed.expect("it lists");
+        let now = Timestamp::from_second(2_000_000_000).expect("a time in range");
+        let query = ExecutionQuery {
+            filter: Filter::parse(text, now).expect("a filter"),
+            before,
+            limit: 20,
+        };
+        let listed = store.execution_list(scope, &query).await;
+        found.push(listed.expect("it lists").items.len());
     }
+    assert_eq!([20, 20, 1, 0, 20, 0, 20, 0], found[..]);
 }
 
 /// Executes every read of flow control.

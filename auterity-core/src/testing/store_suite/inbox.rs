@@ -9,7 +9,7 @@ use super::{
     tenant,
 };
 use crate::InboxId;
-use crate::store::{Control, ExecutionQuery, MessageKind, Next, Status, Store};
+use crate::store::{Control, ExecutionQuery, MessageKind, Next, Status, Store, Test};
 
 pub(super) async fn messages_wake_and_are_recognised_again(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
@@ -218,7 +218,7 @@ pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) 
     assert_eq!(1, life.inbox_length(1).await, "a repetition is recognised");
     let listed = |status| {
         let query = ExecutionQuery {
-            status: Some(status),
+            filter: Test::Status(vec![status]).into(),
             limit: 10,
             ..ExecutionQuery::default()
         };

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{
     Life, at, completed, entry, event, execution, message, ok, parked, scope, started,
     subscription, tenant, workflow,
 };
-use crate::store::{Entry, ExecutionQuery, ExecutionRow, Next, Status, Store};
+use crate::store::{
+    Entry, ExecutionQuery, ExecutionRow, Filter, Next, Parent, Status, Store, Test,
+};
 use crate::{ExecutionId, Scope};
 
 /// Ten executions: even ones of the workflow `even`, three at each time.
@@ -29,6 +33,12 @@ async fn fill(life: &Life) {
             start.workflow = workflow(name);
             start.at = at(i64::try_from(number / 3).unwrap_or(0));
             start.attributes = [("half".to_owned(), (number / 5).to_string())].into();
+            if number == 7 {
+                start.parent = Some(Parent {
+                    execution: ExecutionId::from_uuid(Uuid::from_u128(0x3f)),
+                    effect: None,
+                });
+            }
             if number == 4 {
                 start.attributes.insert("x".to_owned(), "y".to_owned());
             }
@@ -76,58 +86,51 @@ pub(super) async fn list_pages_newest_first(store: Arc<dyn Store>) {
 pub(super) async fn list_combines_filters(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
     fill(&life).await;
-    let all = ExecutionQuery {
-        limit: 2,
-        ..ExecutionQuery::default()
-    };
-    let half = |value: &str| [("half".to_owned(), value.to_owned())].into();
-    let both = [("half", "0"), ("x", "y")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    for (what, query, expected) in [
+    let now = at(3_600);
+    for (text, expected) in [
+        ("workflow:suite/even", vec![8, 6, 4, 2, 0]),
         (
-            "workflow",
-            ExecutionQuery {
-                workflow: Some(("suite".to_owned(), "even".to_owned())),
-                ..all.clone()
-            },
+            "workflow:suite/even,suite/odd -workflow:suite/odd",
             vec![8, 6, 4, 2, 0],
         ),
+        ("workflow:suite/* -workflow:suite/even", vec![9, 7, 5, 3, 1]),
+        ("workflow:other/*", vec![]),
         (
-            "started after",
-            ExecutionQuery {
-                started_after: Some(at(2)),
-                ..all.clone()
-            },
-            vec![9],
+            "version:1.0.0 -version:2.0.0 workflow:suite/odd",
+            vec![9, 7, 5, 3, 1],
         ),
+        ("version:2.0.0,3.0.0", vec![]),
+        // They started at 0, 1, 2 and 3 seconds.
+        ("started>-59m58s", vec![9]),
+        ("started>=-59m58s", vec![9, 8, 7, 6]),
+        ("started<-59m59s", vec![2, 1, 0]),
         (
-            "attribute",
-            ExecutionQuery {
-                attributes: half("1"),
-                ..all.clone()
-            },
-            vec![9, 8, 7, 6, 5],
+            "started<=-59m59s started>2030-01-01",
+            vec![5, 4, 3, 2, 1, 0],
         ),
+        ("attribute.half:1", vec![9, 8, 7, 6, 5]),
+        ("attribute.half:0 attribute.x:y", vec![4]),
+        ("attribute.half:0 -attribute.x:y", vec![3, 2, 1, 0]),
+        ("-attribute.half:0,2 -attribute.x:y", vec![9, 8, 7, 6, 5]),
+        ("attribute.x:y,z -attribute.half:1", vec![4]),
+        ("parent:exe_0000000000000000000000001z", vec![7]),
         (
-            "two attributes",
-            ExecutionQuery {
-                attributes: both.into(),
-                ..all.clone()
-            },
-            vec![4],
+            "-parent:exe_0000000000000000000000001z workflow:suite/odd",
+            vec![9, 5, 3, 1],
         ),
+        ("ended>2030-01-01", vec![2, 1, 0]),
+        ("ended<2030-01-01", vec![]),
         (
-            "everything",
-            ExecutionQuery {
-                workflow: Some(("suite".to_owned(), "odd".to_owned())),
-                status: Some(Status::Running),
-                started_after: Some(at(0)),
-                attributes: half("0"),
-                ..all.clone()
-            },
+            "workflow:suite/odd status:running started>=-1h attribute.half:0",
             vec![3],
         ),
     ] {
-        assert_eq!(expected, listed(&store, scope(1), &query).await, "{what}");
+        let query = ExecutionQuery {
+            filter: Filter::parse(text, now).expect("a filter"),
+            limit: 2,
+            ..ExecutionQuery::default()
+        };
+        assert_eq!(expected, listed(&store, scope(1), &query).await, "{text}");
     }
 }
 
@@ -143,13 +146,28 @@ pub(super) async fn list_filters_by_status(store: Arc<dyn Store>) {
         (Status::Cancelled, vec![]),
     ] {
         let query = ExecutionQuery {
-            status: Some(status),
+            filter: Test::Status(vec![status]).into(),
             limit: 2,
             ..ExecutionQuery::default()
         };
         assert_eq!(expected, listed(&store, scope(1), &query).await, "{status}");
         let page = ok(store.execution_list(scope(1), &query).await);
         assert!(page.items.iter().all(|row| row.status == status));
+    }
+    for (text, expected) in [
+        ("status:pending,running", vec![9, 8, 5, 4, 3]),
+        ("status:completed,waiting", vec![7, 6, 2, 1, 0]),
+        ("-status:completed", vec![9, 8, 7, 6, 5, 4, 3]),
+        ("-status:pending,waiting,suspended", vec![5, 4, 3, 2, 1, 0]),
+        ("status:running -status:running", vec![]),
+        ("status:suspended,faulted", vec![]),
+    ] {
+        let query = ExecutionQuery {
+            filter: Filter::parse(text, at(0)).expect("a filter"),
+            limit: 2,
+            ..ExecutionQuery::default()
+        };
+        assert_eq!(expected, listed(&store, scope(1), &query).await, "{text}");
     }
 }
 
@@ -209,10 +227,10 @@ pub(super) async fn another_tenant_sees_nothing(store: Arc<dyn Store>) {
     let rows = ok(store.journal_list(scope(2), execution(1), 0, 100).await);
     assert!(rows.is_empty());
     assert!(ok(store.subscription_match(tenant(2), "x").await).is_empty());
-    for attributes in [[].into(), [("a".to_owned(), "b".to_owned())].into()] {
+    for text in ["", "attribute.a:b", "attribute.a:b,c"] {
         let query = ExecutionQuery {
             limit: 10,
-            attributes,
+            filter: Filter::parse(text, at(0)).expect("a filter"),
             ..ExecutionQuery::default()
         };
         let found = listed(&store, scope(2), &query).await;
@@ -223,7 +241,7 @@ pub(super) async fn another_tenant_sees_nothing(store: Arc<dyn Store>) {
     for status in [Status::Pending, Status::Waiting, Status::Running] {
         let query = ExecutionQuery {
             limit: 10,
-            status: Some(status),
+            filter: Test::Status(vec![status]).into(),
             ..ExecutionQuery::default()
         };
         assert!(!listed(&store, scope(2), &query).await.contains(&1));

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use super::{Life, at, completed, entry, execution, ok, parked, scope, started, tenant, worker};
 use crate::ErrorKind;
-use crate::store::{ExecutionQuery, Next, Outcome, Status, Store};
+use crate::store::{ExecutionQuery, Next, Outcome, Status, Store, Test};
 
 pub(super) async fn restart_under_the_same_name_fences_the_earlier_life(store: Arc<dyn Store>) {
     let first = Life::begin(&store, 1).await;
@@ -179,7 +179,7 @@ pub(super) async fn fifty_claimers_never_claim_twice(store: Arc<dyn Store>) {
     distinct.extend(last.claim(1_000, 1_000).await);
     assert_eq!(200, distinct.len(), "nothing is forgotten");
     let running = ExecutionQuery {
-        status: Some(Status::Running),
+        filter: Test::Status(vec![Status::Running]).into(),
         limit: 1_000,
         ..ExecutionQuery::default()
     };

@@ -189,8 +189,9 @@ async fn cancelled_execution_ends_and_takes_its_child_along() {
         .await
         .expect("asked");
     assert_eq!(fixture.end(id).await.status, Status::Cancelled);
+    let child = ("test".to_owned(), Some("child".to_owned()));
     let query = auterity_core::store::ExecutionQuery {
-        workflow: Some(("test".to_owned(), "child".to_owned())),
+        filter: auterity_core::store::Test::Workflow(vec![child]).into(),
         limit: 10,
         ..Default::default()
     };

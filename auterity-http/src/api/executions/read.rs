@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use auterity_core::store::{EventRow, ExecutionQuery, Status};
+use auterity_core::engine::Handle;
+use auterity_core::store::{EventRow, ExecutionQuery, Filter, Status, Test};
 use auterity_tenancy::Permission;
 use futures_util::StreamExt as _;
 use poem::Request;
@@ -13,7 +14,7 @@ use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 use super::documents::{Event, EventPage, Execution, ExecutionPage, ExecutionSummary};
 use crate::api::{Tag, parameters};
 use crate::edge;
-use crate::error::Problem;
+use crate::error::{Code, Pointed, Problem};
 use crate::events::{Live, wants_events};
 use crate::page::{self, Listing};
 use crate::payload::Json;
@@ -53,6 +54,9 @@ impl Api {
         &self,
         request: &Request,
         caller: Caller,
+        /// Which ones, such as `workflow:shop/invoice status:faulted,cancelled
+        /// started>-7d -attribute.order:17`: all terms must hold.
+        filter: Query<Option<String>>,
         /// Only this workflow: `namespace/name`.
         workflow: Query<Option<String>>,
         /// Only this status.
@@ -67,18 +71,35 @@ impl Api {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionRead)?;
         let attributes = attributes_asked(request)?;
-        let selection =
-            serde_json::to_string(&(&workflow.0, &status.0, &started_after.0, &attributes))
-                .map_err(Problem::internal)?;
+        let selection = (
+            &filter.0,
+            &workflow.0,
+            &status.0,
+            &started_after.0,
+            &attributes,
+        );
+        let selection = serde_json::to_string(&selection).map_err(Problem::internal)?;
         let list = Listing::new(&context, &scope, "executions", &selection);
+        let mut filter = match &filter.0 {
+            Some(text) => parse_filter(context.engine(), "filter", text)?,
+            None => Filter::default(),
+        };
+        if let Some(text) = &workflow.0 {
+            let (namespace, name) = parameters::workflow("workflow", text)?;
+            filter = filter.and(Test::Workflow(vec![(namespace, Some(name))]));
+        }
+        if let Some(text) = &status.0 {
+            filter = filter.and(Test::Status(vec![parse_status(text)?]));
+        }
+        if let Some(time) = parameters::time("started_after", started_after.0.as_deref())? {
+            filter = filter.and(Test::StartedAfter(time));
+        }
+        for (name, value) in attributes {
+            let values = vec![value];
+            filter = filter.and(Test::Attribute { name, values });
+        }
         let query = ExecutionQuery {
-            workflow: match &workflow.0 {
-                Some(text) => Some(parameters::workflow("workflow", text)?),
-                None => None,
-            },
-            status: status.0.as_deref().map(parse_status).transpose()?,
-            started_after: parameters::time("started_after", started_after.0.as_deref())?,
-            attributes,
+            filter,
             before: list.position(cursor.0.as_deref())?,
             limit: page::limit(limit.0)?,
         };
@@ -161,6 +182,21 @@ impl Api {
         let page = Json(EventPage { items, next_cursor });
         Ok(EventsReply::Found(EventsContent::Page(page)))
     }
+}
+
+/// Reads a filter that stands in a parameter or in a body at this place.
+pub(super) fn parse_filter(engine: &Handle, place: &str, text: &str) -> Result<Filter, Problem> {
+    engine.filter(text).map_err(|mistakes| {
+        let first = mistakes.first();
+        let detail = first.map_or(String::new(), |first| {
+            format!("{place} at column {}: {}", first.column, first.message)
+        });
+        let errors = mistakes.into_iter().map(|mistake| Pointed {
+            column: Some(mistake.column),
+            ..Pointed::new(place, mistake.message)
+        });
+        Problem::new(Code::InvalidParameter, detail).with_errors(errors.collect())
+    })
 }
 
 fn parse_status(text: &str) -> Result<Status, Problem> {

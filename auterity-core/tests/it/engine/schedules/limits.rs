@@ -6,7 +6,7 @@ use auterity_core::ErrorKind;
 use auterity_core::clock::{Clock, SystemClock};
 use auterity_core::engine::{DeployError, Options};
 use auterity_core::schedule::Policy;
-use auterity_core::store::{ExecutionQuery, Status};
+use auterity_core::store::{ExecutionQuery, Status, Test};
 use serde_json::json;
 
 use super::{ECHO, Place, World, hourly, hours, spec, start};
@@ -66,7 +66,7 @@ pub(super) async fn a_crowd_on_one_second_leaves_room_for_others(place: &Place) 
     let deadline = SystemClock.now() + PATIENCE;
     loop {
         let query = ExecutionQuery {
-            status: Some(Status::Completed),
+            filter: Test::Status(vec![Status::Completed]).into(),
             limit: 1_000,
             ..ExecutionQuery::default()
         };

@@ -1011,7 +1011,7 @@ export interface components {
             line?: number | null;
             /**
              * Format: uint32
-             * @description The column in characters, counted from 1; for definitions.
+             * @description The column in characters, counted from 1; for definitions and filters.
              */
             column?: number | null;
         };
@@ -2982,6 +2982,11 @@ export interface operations {
     execution_list: {
         parameters: {
             query?: {
+                /**
+                 * @description Which ones, such as `workflow:shop/invoice status:faulted,cancelled
+                 *     started>-7d -attribute.order:17`: all terms must hold.
+                 */
+                filter?: string;
                 /** @description Only this workflow: `namespace/name`. */
                 workflow?: string;
                 /** @description Only this status. */
