@@ -1,6 +1,6 @@
 //! One execution in memory: waits for what it waits for, applies it, commits, goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,13 +13,15 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::ahead::{Ahead, Confirmed, Decided};
 use super::control::Command;
+use super::figures::Tally;
 use super::life::{Core, Life};
 use super::perform::Performed;
 use super::progress::Progress;
+use super::transact::Transact;
 use super::worker::UNREADABLE_WAIT;
 use crate::definition::ProgramHash;
 use crate::interpreter::{Effect, EffectResult, Event, Order, Problem, ProblemKind};
-use crate::store::{Claim, InboxMessage, MessageKind, Next, Outcome};
+use crate::store::{Claim, Entry, InboxMessage, MessageKind, Next, Outcome};
 use crate::{Error, ErrorKind, InboxId};
 
 /// Events that one entry holds at most; more wait for the next.
@@ -53,6 +55,8 @@ pub(super) struct Active {
     /// Whether calls may run ahead of the journal.
     pipelines: bool,
     pub(super) handles: HashMap<u64, AbortHandle>,
+    /// Calls that the execution makes itself, each in a transaction.
+    pub(super) transacting: VecDeque<Transact>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -88,6 +92,7 @@ impl Active {
             confirmed: None,
             pipelines: true,
             handles: HashMap::new(),
+            transacting: VecDeque::new(),
             _permit: permit,
         }
     }
@@ -160,6 +165,11 @@ impl Active {
                 if self.life.draining.is_cancelled() && self.performing.is_empty() {
                     return self.settle(Vec::new()).await.map(|_| ());
                 }
+                if let Some(transact) = self.transacting.pop_front()
+                    && matches!(Box::pin(self.transact(transact)).await?, After::Leave)
+                {
+                    return Ok(());
+                }
                 continue;
             }
             match self.commit(events, consumed).await? {
@@ -187,7 +197,8 @@ impl Active {
         for done in std::mem::take(&mut self.done) {
             self.take_result(Ok(done), &mut events);
         }
-        let idle = self.performing.is_empty() && self.ahead.is_empty();
+        let idle =
+            self.performing.is_empty() && self.transacting.is_empty() && self.ahead.is_empty();
         let linger = idle.then(|| self.core.now() + self.core.options.park_after);
         if let Some(first) = self.first.take() {
             events.push(first);
@@ -201,6 +212,12 @@ impl Active {
             }
         } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
+        } else if !self.transacting.is_empty() {
+            // What has happened by now comes before the next transaction.
+            let now = self.core.now();
+            if self.progress.state.next_due().is_some_and(|due| due <= now) {
+                self.fire(&mut events);
+            }
         } else if self.waiting.is_empty() && self.migrations.is_empty() {
             let due = self.progress.state.next_due();
             let clock = Arc::clone(&self.core.ports.clock);
@@ -289,13 +306,7 @@ impl Active {
         events: Vec<Event>,
         consumed: Vec<InboxId>,
     ) -> Result<After, Error> {
-        // While the engine stops, effects are asked for that nobody performs any more.
-        let idle = !self.life.is_over()
-            && self.performing.is_empty()
-            && self.effects.is_empty()
-            && self.waiting.is_empty()
-            && self.inbox.is_empty()
-            && self.migrations.is_empty();
+        let idle = self.is_idle();
         let mut prepared = self.progress.prepare(&self.core, &events, consumed, idle)?;
         let effects = std::mem::take(&mut prepared.effects);
         let runs_ahead = self.pipelines && self.may_precede_commit(&events, &effects);
@@ -306,6 +317,18 @@ impl Active {
         self.ahead.send(&self.life.journal);
         self.perform_ahead(effects);
         Ok(After::Stay)
+    }
+
+    /// Tells whether nothing is under way and nothing waits to be taken in. While the
+    /// engine stops, effects are asked for that nobody performs any more.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.life.is_over()
+            && self.performing.is_empty()
+            && self.transacting.is_empty()
+            && self.effects.is_empty()
+            && self.waiting.is_empty()
+            && self.inbox.is_empty()
+            && self.migrations.is_empty()
     }
 
     /// Waits until everything decided is committed, then begins the effects.
@@ -343,8 +366,13 @@ impl Active {
                 return Err(Error::new(ErrorKind::Fenced, message));
             }
         }
-        let entry = &decided.entry;
-        self.core.meter.committed(&decided.tally, &entry.next);
+        let Decided { entry, tally, .. } = &*decided;
+        Ok(ControlFlow::Continue(self.recorded(entry, tally).await))
+    }
+
+    /// Counts an entry that is committed, and tells everybody what it brings.
+    pub(super) async fn recorded(&mut self, entry: &Entry, tally: &Tally) -> After {
+        self.core.meter.committed(tally, &entry.next);
         self.tell(&entry.next);
         if self.core.lifecycle_is_read() {
             let identity = &self.progress.identity;
@@ -354,10 +382,10 @@ impl Active {
         if !entry.messages.is_empty() {
             Box::pin(self.core.announce(&entry.messages)).await;
         }
-        Ok(ControlFlow::Continue(match &entry.next {
+        match &entry.next {
             Next::Owned | Next::Queued => After::Stay,
             Next::Parked { .. } | Next::Ended(_) => After::Leave,
-        }))
+        }
     }
 
     pub(super) fn tell(&mut self, next: &Next) {
@@ -422,6 +450,7 @@ impl Active {
         self.performing = JoinSet::new();
         self.done.clear();
         self.handles.clear();
+        self.transacting.clear();
         self.seen.clear();
         self.waiting = inbox;
         let effects = self.progress.state.pending();

@@ -36,6 +36,7 @@ mod select;
 mod start;
 #[cfg(test)]
 mod tests;
+mod transact;
 mod worker;
 
 pub use admission::{

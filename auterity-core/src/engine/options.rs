@@ -13,7 +13,7 @@ use super::lifecycle::LifecycleSink;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
 use crate::functions::Functions;
-use crate::store::Store;
+use crate::store::{ConnectionSource, Store};
 use crate::{Error, ErrorKind, TenantId, definition, interpreter};
 
 /// The engine's settings.
@@ -98,6 +98,8 @@ impl Options {
 pub struct Ports {
     /// Where definitions and the journal are kept.
     pub store: Arc<dyn Store>,
+    /// Where transactional functions get their transactions.
+    pub connections: Arc<dyn ConnectionSource>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Random bits, for ids.
@@ -119,6 +121,7 @@ impl Ports {
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             admission: Arc::new(Limits::new(Arc::clone(&store), Budget::default())),
+            connections: Arc::clone(&store) as Arc<dyn ConnectionSource>,
             store,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),

@@ -4,13 +4,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
-use crate::functions::{Durability, Function, Invocation};
+use super::transact::Transact;
+use crate::functions::{Callable, Durability, Function, Invocation};
 use crate::interpreter::{
     Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, called_function, request,
 };
@@ -36,16 +38,24 @@ impl Active {
                     if let Some(handle) = self.handles.remove(&effect) {
                         handle.abort();
                     }
+                    self.transacting.retain(|one| one.doing.effect != effect);
                 }
                 Effect::Listen { .. } | Effect::Unlisten { .. } | Effect::Continue => {}
             }
         }
     }
 
-    fn begin(&mut self, effect: u64) {
-        if let Some(work) = self.prepare(effect) {
-            let handle = self.performing.spawn(work);
-            self.handles.insert(effect, handle);
+    pub(super) fn begin(&mut self, effect: u64) {
+        let Some((doing, request)) = self.prepare(effect) else {
+            return;
+        };
+        match doing.in_transaction(request) {
+            Ok(transact) => self.transacting.push_back(transact),
+            Err(asked) => {
+                let (doing, request) = *asked;
+                let handle = self.performing.spawn(doing.work(request));
+                self.handles.insert(effect, handle);
+            }
         }
     }
 
@@ -67,6 +77,7 @@ impl Active {
         let function = called_function(&progress.identity.program, &progress.state, effect);
         function
             .and_then(|function| self.core.ports.functions.find(function))
+            .filter(|found| matches!(found.callable(), Callable::Plain(_)))
             .is_some_and(|found| found.declared_durability() == Durability::Pipelined)
     }
 
@@ -76,10 +87,10 @@ impl Active {
         let [Effect::Perform { effect }] = effects[..] else {
             return self.perform(effects);
         };
-        let Some(work) = self.prepare(effect) else {
+        let Some((doing, request)) = self.prepare(effect) else {
             return;
         };
-        let mut work = Box::pin(work);
+        let mut work = Box::pin(doing.work(request));
         match work.as_mut().now_or_never() {
             Some(done) => self.done.push(done),
             None => {
@@ -89,13 +100,18 @@ impl Active {
         }
     }
 
-    /// Gives the work of an effect, unless it is not to begin.
-    fn prepare(&self, effect: u64) -> Option<impl Future<Output = Performed> + Send + 'static> {
+    /// Gives what an effect asks for, unless it is not to begin.
+    fn prepare(&self, effect: u64) -> Option<Asked> {
         let state = &self.progress.state;
         // A later event of the same entry may have given the effect up, or suspended the
         // execution. A resumed one asks again for everything that is not at its end.
         let begins = state.expects(effect) && !state.is_suspended();
-        if self.life.is_over() || !begins || self.handles.contains_key(&effect) {
+        let begun = self.handles.contains_key(&effect)
+            || self
+                .transacting
+                .iter()
+                .any(|one| one.doing.effect == effect);
+        if self.life.is_over() || !begins || begun {
             return None;
         }
         let identity = &self.progress.identity;
@@ -118,21 +134,25 @@ impl Active {
             execution: identity.execution,
             effect,
         };
-        Some(doing.work(request))
+        Some((doing, request))
     }
 }
 
+/// One effect with what it asks for.
+type Asked = (Doing, Result<Request, Problem>);
+
 /// One effect under way.
-struct Doing {
-    core: Arc<Core>,
-    life: Arc<Life>,
-    tenant: TenantId,
-    execution: ExecutionId,
-    effect: u64,
+pub(super) struct Doing {
+    pub(super) core: Arc<Core>,
+    pub(super) life: Arc<Life>,
+    pub(super) tenant: TenantId,
+    pub(super) execution: ExecutionId,
+    pub(super) effect: u64,
 }
 
 /// What a function is called with.
-struct Called {
+#[derive(Debug, Clone)]
+pub(super) struct Called {
     arguments: Value,
     input: Arc<Value>,
     task: String,
@@ -140,6 +160,39 @@ struct Called {
 }
 
 impl Doing {
+    /// Sorts out the calls that the execution makes itself, in a transaction.
+    fn in_transaction(self, request: Result<Request, Problem>) -> Result<Transact, Box<Asked>> {
+        let registration = match &request {
+            Ok(Request::Call { function, .. }) => self.core.ports.functions.find(function),
+            _ => None,
+        };
+        let transactional =
+            registration.filter(|found| matches!(found.callable(), Callable::Transactional(_)));
+        match (transactional.cloned(), request) {
+            (
+                Some(registration),
+                Ok(Request::Call {
+                    arguments,
+                    input,
+                    task,
+                    awaited,
+                    ..
+                }),
+            ) => Ok(Transact {
+                called: Called {
+                    arguments,
+                    input,
+                    task,
+                    awaited,
+                },
+                registration,
+                doing: self,
+                conflicts: 0,
+            }),
+            (_, request) => Err(Box::new((self, request))),
+        }
+    }
+
     async fn work(self, request: Result<Request, Problem>) -> Performed {
         let effect = self.effect;
         let result = match request {
@@ -191,12 +244,29 @@ impl Doing {
     }
 
     async fn call(&self, name: &str, called: Called) -> Result<Value, Problem> {
-        let Some(function) = self.core.ports.functions.get(name) else {
+        let registration = self.core.ports.functions.find(name);
+        let Some((registration, Callable::Plain(function))) =
+            registration.map(|found| (found, found.callable()))
+        else {
             return Err(unknown_function(name));
         };
         let cancelled = CancellationToken::new();
         let _cancel_when_dropped = cancelled.clone().drop_guard();
-        let invocation = Invocation {
+        let work = guarded(&**function, self.invocation(called, cancelled));
+        let _running = self.core.meter.calls();
+        tokio::select! {
+            biased;
+            result = work => result,
+            most = self.time_over(registration.time_max()) => {
+                let detail = format!("the function took longer than {most:#}");
+                Err(Problem::new(ProblemKind::Timeout, detail))
+            }
+        }
+    }
+
+    /// Makes what a function gets to know about its call.
+    pub(super) fn invocation(&self, called: Called, cancelled: CancellationToken) -> Invocation {
+        Invocation {
             scope: self.life.scope(self.tenant),
             execution: self.execution,
             task: called.task,
@@ -205,10 +275,20 @@ impl Doing {
             awaited: called.awaited,
             routines: self.core.routines.clone(),
             key: format!("{}-{}", self.execution, self.effect),
+            at: self.core.now(),
             cancelled,
+        }
+    }
+
+    /// Returns when a call has had its time; never if it has no limit.
+    pub(super) async fn time_over(&self, most: Option<SignedDuration>) -> SignedDuration {
+        let Some(most) = most else {
+            return std::future::pending().await;
         };
-        let _running = self.core.meter.calls();
-        guarded(&*function, invocation).await
+        let until = self.core.now().checked_add(most);
+        let clock = &self.core.ports.clock;
+        clock.sleep_until(until.unwrap_or(Timestamp::MAX)).await;
+        most
     }
 
     async fn emit(&self, event: Value) -> Result<Value, Problem> {
@@ -252,12 +332,12 @@ impl Doing {
     }
 
     /// Waits a little before the database is asked again.
-    async fn pause(&self) {
+    pub(super) async fn pause(&self) {
         let until = self.core.now() + self.core.options.poll;
         self.core.ports.clock.sleep_until(until).await;
     }
 
-    fn bounded(&self, value: Value) -> Result<Value, Problem> {
+    pub(super) fn bounded(&self, value: Value) -> Result<Value, Problem> {
         let most = self.core.options.execution.payload_bytes_max;
         if crate::interpreter::fits(&value, most) {
             return Ok(value);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ pub struct Invocation {
     /// Stays the same when the call is repeated after a crash, and differs between
     /// loop iterations, branches and retries.
     pub key: String,
+    /// When the call began, by the engine's clock.
+    pub at: Timestamp,
     /// Fires when the result is not wanted any more.
     pub cancelled: CancellationToken,
     /// Whether the definition waits for what is called; if not (`run` with
@@ -45,6 +48,7 @@ impl Invocation {
             arguments,
             input: Arc::new(Value::Null),
             key: execution.to_string(),
+            at: Timestamp::UNIX_EPOCH,
             cancelled: CancellationToken::new(),
             awaited: true,
             routines: Routines::new(),

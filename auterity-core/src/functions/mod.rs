@@ -16,6 +16,8 @@ mod process;
 mod registry;
 mod rpc;
 mod sse;
+mod store;
+mod transactional;
 mod typed;
 
 use std::fmt;
@@ -37,7 +39,11 @@ pub use openapi::OpenApi;
 pub use process::{
     ContainerOptions, Isolation, ProcessOptions, Processes, RunContainer, RunScript, RunShell,
 };
+pub(crate) use registry::Callable;
 pub use registry::{Durability, FunctionInfo, Functions, Registration};
+pub use store::{KeyValue, StoreAction, StoreAnswer, StoreItem};
+pub(crate) use transactional::Transactional;
+pub use transactional::TransactionalFunction;
 pub use typed::{Typed, TypedFunction};
 
 use crate::interpreter::Problem;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "grpc")]
 use super::Grpc;
+use super::transactional::{Transactional, TypedTransactional};
 use super::{
-    A2a, AsyncApi, AsyncApiOptions, Echo, Function, Http, HttpOptions, Mcp, OpenApi, Signature,
-    Typed, TypedFunction,
+    A2a, AsyncApi, AsyncApiOptions, Echo, Function, Http, HttpOptions, KeyValue, Mcp, OpenApi,
+    Signature, TransactionalFunction, Typed, TypedFunction,
 };
 
 /// When the task after a call may begin.
@@ -32,10 +34,24 @@ pub enum Durability {
 pub struct Registration {
     name: String,
     version: Version,
-    function: Arc<dyn Function>,
+    callable: Callable,
     signature: Signature,
     durability: Durability,
+    timeout: Option<SignedDuration>,
 }
+
+/// What a registration stands for.
+#[derive(Debug, Clone)]
+pub(crate) enum Callable {
+    /// It works outside and gives a result.
+    Plain(Arc<dyn Function>),
+    /// It works in a transaction that commits with the result.
+    Transactional(Arc<dyn Transactional>),
+}
+
+/// The time of a transactional function, unless it declares another: while it works
+/// others may have to wait.
+const TRANSACTION_TIME: SignedDuration = SignedDuration::from_secs(3);
 
 impl Registration {
     /// Declares a function under a name, as version 1.0.0.
@@ -44,12 +60,18 @@ impl Registration {
     /// `call: name:1.2.0`. An `@` in what is called names a catalog, so names have none.
     #[must_use]
     pub fn new(name: impl Into<String>, function: impl Function) -> Self {
+        let signature = function.signature();
+        Self::of(name.into(), signature, Callable::Plain(Arc::new(function)))
+    }
+
+    fn of(name: String, signature: Signature, callable: Callable) -> Self {
         Self {
-            name: name.into(),
+            name,
             version: Version::new(1, 0, 0),
-            signature: function.signature(),
-            function: Arc::new(function),
+            callable,
+            signature,
             durability: Durability::default(),
+            timeout: None,
         }
     }
 
@@ -57,6 +79,16 @@ impl Registration {
     #[must_use]
     pub fn typed(name: impl Into<String>, function: impl TypedFunction) -> Self {
         Self::new(name, Typed::new(function))
+    }
+
+    /// Declares a transactional function under a name, as version 1.0.0, with three
+    /// seconds for each call.
+    #[must_use]
+    pub fn transactional(name: impl Into<String>, function: impl TransactionalFunction) -> Self {
+        let function = TypedTransactional::new(function);
+        let signature = function.signature();
+        let callable = Callable::Transactional(Arc::new(function));
+        Self::of(name.into(), signature, callable).timeout(TRANSACTION_TIME)
     }
 
     /// Sets the version.
@@ -81,8 +113,20 @@ impl Registration {
         self
     }
 
-    pub(crate) fn function(&self) -> &Arc<dyn Function> {
-        &self.function
+    /// Declares how long a call may take; without it a call has the time that the
+    /// definition gives its task. A call that takes longer ends with a time-out error.
+    #[must_use]
+    pub fn timeout(mut self, timeout: SignedDuration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(crate) fn callable(&self) -> &Callable {
+        &self.callable
+    }
+
+    pub(crate) fn time_max(&self) -> Option<SignedDuration> {
+        self.timeout
     }
 
     /// Gives when the task after a call may begin.
@@ -97,6 +141,8 @@ impl Registration {
             version: self.version.to_string(),
             signature: self.signature.clone(),
             durability: self.durability,
+            transactional: matches!(self.callable, Callable::Transactional(_)),
+            timeout: self.timeout,
         }
     }
 }
@@ -107,7 +153,7 @@ impl fmt::Debug for Registration {
             .field("name", &self.name)
             .field("version", &self.version)
             .field("durability", &self.durability)
-            .field("function", &self.function)
+            .field("callable", &self.callable)
             .finish_non_exhaustive()
     }
 }
@@ -123,6 +169,10 @@ pub struct FunctionInfo {
     pub signature: Signature,
     /// When the task after a call may begin.
     pub durability: Durability,
+    /// Whether its writes commit with the journal.
+    pub transactional: bool,
+    /// How long a call may take.
+    pub timeout: Option<SignedDuration>,
 }
 
 /// The functions that definitions can call, by name and version.
@@ -170,6 +220,10 @@ impl Functions {
             .with("http", shared())
             .with("mcp", Mcp::new(shared()))
             .with("openapi", OpenApi::over(shared()))
+            .register(
+                Registration::transactional("store", KeyValue)
+                    .describe("Keeps values by key for the tenant's workflows, exactly once."),
+            )
     }
 
     /// Adds a function as version 1.0.0, in place of any of the same name and version.
@@ -209,11 +263,14 @@ impl Functions {
         self.by_name.get(name)?.get(&version)
     }
 
-    /// Finds the function that `call: reference` calls.
+    /// Finds the function that `call: reference` calls; those that the engine performs
+    /// in a transaction are not among them.
     #[must_use]
     pub fn get(&self, reference: &str) -> Option<Arc<dyn Function>> {
-        self.find(reference)
-            .map(|found| Arc::clone(found.function()))
+        match self.find(reference)?.callable() {
+            Callable::Plain(function) => Some(Arc::clone(function)),
+            Callable::Transactional(_) => None,
+        }
     }
 
     /// Tells whether `call: reference` calls a function of the registry.

@@ -100,6 +100,13 @@ impl Problem {
         }
     }
 
+    /// Makes a runtime error of another error: for functions that give up with it. Its
+    /// message is seen by whoever may see the execution.
+    #[must_use]
+    pub fn failed(error: impl std::error::Error) -> Self {
+        Self::new(ProblemKind::Runtime, error.to_string())
+    }
+
     /// Sets the status code.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {

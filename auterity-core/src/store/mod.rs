@@ -16,6 +16,7 @@ mod precedence;
 mod records;
 mod schedules;
 mod sea;
+mod transaction;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use filter::{Filter, FilterMistake, Term, Test};
@@ -36,6 +37,8 @@ pub use schedules::{
     TickRow, TickState,
 };
 pub use sea::{SchemaStatus, SeaOptions, SeaStore, Synchronous};
+pub use transaction::{ConnectionSource, Transaction};
+pub(crate) use transaction::{Failure, KEYS_MAX, Written};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -49,7 +52,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: ScheduleStore {
+pub trait Store: ScheduleStore + ConnectionSource {
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 

@@ -11,12 +11,12 @@ use super::signal::Signal;
 use crate::clock::{Clock, ManualClock};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, Control, DefinitionPut,
-    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
+    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
     ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
     ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TickRow,
+    Subscription, Survey, TickRow, Transaction,
 };
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -312,6 +312,11 @@ passed_on! {
     fn wake_send() -> ();
     fn wake_wait() -> ();
     fn ping() -> ();
+}
+
+passed_on! {
+    impl ConnectionSource {}
+    fn begin(scope: &Scope) -> Transaction;
 }
 
 passed_on! {

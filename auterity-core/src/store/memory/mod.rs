@@ -3,21 +3,23 @@
 mod flow;
 mod schedules;
 mod state;
+mod transaction;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use self::state::{Definition, State};
+pub(super) use self::transaction::MemoryTransaction;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::precedence::precedence;
 use crate::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription, Survey, check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded,
+    Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -25,7 +27,9 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// workers give.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Held by the one transaction that is open.
+    transaction: Arc<tokio::sync::Mutex<()>>,
     wake: Notify,
 }
 
@@ -49,6 +53,15 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ConnectionSource for MemoryStore {
+    async fn begin(&self, _scope: &Scope) -> Result<Transaction, Error> {
+        let alone = Arc::clone(&self.transaction).lock_owned().await;
+        let session = MemoryTransaction::new(Arc::clone(&self.state), alone);
+        Ok(Transaction::memory(session))
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
     pub(super) schedules: Schedules,
+    /// What the function `store` keeps.
+    pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,

@@ -16,6 +16,7 @@ mod schedules;
 mod selection;
 mod sqlite;
 mod status;
+mod transaction;
 
 use std::sync::Arc;
 
@@ -31,11 +32,12 @@ use serde::{Deserialize, Serialize};
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 pub use self::status::SchemaStatus;
+pub(super) use self::transaction::{SeaTransaction, failure};
 use super::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded, Outcome, Pace,
-    Page, Queued, Store, Subscription, Survey, check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded,
+    Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction, check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -59,6 +61,8 @@ pub struct SeaOptions {
     pub connections_min: u32,
     /// Connections for reading at most.
     pub connections_max: u32,
+    /// Transactions of functions that may be open at the same time; SQLite has one.
+    pub transactions_max: u32,
     /// How long one statement may take.
     pub statement_timeout: SignedDuration,
     /// The PostgreSQL schema that holds the engine's tables; letters, digits and `_`.
@@ -72,6 +76,7 @@ impl Default for SeaOptions {
         Self {
             connections_min: 1,
             connections_max: 8,
+            transactions_max: 8,
             statement_timeout: SignedDuration::from_secs(30),
             schema: "auterity_engine".to_owned(),
             synchronous: Synchronous::Full,
@@ -197,6 +202,13 @@ impl SeaStore {
             asked.push(statement.clone());
         }
         statement
+    }
+}
+
+#[async_trait]
+impl ConnectionSource for SeaStore {
+    async fn begin(&self, _scope: &Scope) -> Result<Transaction, Error> {
+        self.begin_transaction().await
     }
 }
 

@@ -10,6 +10,7 @@ mod inbox;
 mod journal;
 mod reads;
 mod schedules;
+mod transactions;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -105,6 +106,8 @@ cases! {
     schedules::schedules_subscribe_like_executions,
     schedules::schedules_are_listed_in_pages,
     schedules::old_ticks_are_forgotten,
+    transactions::writes_commit_with_their_entry_or_not_at_all,
+    transactions::values_are_kept_compared_and_listed,
 }
 
 fn ok<T>(result: Result<T, Error>) -> T {

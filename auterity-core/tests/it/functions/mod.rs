@@ -1,5 +1,8 @@
 //! Functions of a host: the registry, typed functions, what the engine does with them.
 
+mod killed;
+mod place;
+mod transactional;
 mod typed;
 
 use std::sync::Arc;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, Control, DefinitionPut,
-    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
+    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
     ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
     ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TickRow,
+    Subscription, Survey, TickRow, Transaction,
 };
 use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -40,6 +40,13 @@ impl<S> Counting<S> {
     fn count(&self) -> &S {
         self.calls.fetch_add(1, Ordering::Relaxed);
         &self.store
+    }
+}
+
+#[async_trait]
+impl<S: Store> ConnectionSource for Counting<S> {
+    async fn begin(&self, scope: &Scope) -> Result<Transaction, Error> {
+        self.count().begin(scope).await
     }
 }
 

@@ -652,3 +652,12 @@ CREATE TABLE schedule_event (
 );
 CREATE INDEX schedule_event_waiting ON schedule_event (schedule, place) WHERE NOT consumed;
 CREATE INDEX schedule_event_consumed ON schedule_event (schedule, at) WHERE consumed;
+
+-- What the function `store` keeps: a tenant's values by key.
+CREATE TABLE stored_value (
+    tenant uuid NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    updated_at bigint NOT NULL,
+    PRIMARY KEY (tenant, key)
+);

@@ -215,3 +215,12 @@ CREATE TABLE schedule_event (
 );
 CREATE INDEX schedule_event_waiting ON schedule_event (schedule, place) WHERE NOT consumed;
 CREATE INDEX schedule_event_consumed ON schedule_event (schedule, at) WHERE consumed;
+
+-- What the function `store` keeps: a tenant's values by key.
+CREATE TABLE stored_value (
+    tenant BLOB NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;

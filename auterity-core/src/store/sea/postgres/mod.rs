@@ -56,13 +56,15 @@ pub(super) struct Postgres {
     /// prepared and nothing queues before it. Absent until needed and after a loss.
     journal: Mutex<Option<PgConnection>>,
     journal_options: PgConnectOptions,
-    journal_timeout: Duration,
+    pub(super) journal_timeout: Duration,
     hot: PgPool,
+    /// For functions that work in a transaction of their own.
+    pub(super) functions: PgPool,
     read: PgPool,
     listening: PgPool,
     listener: Mutex<Option<PgListener>>,
     heard: watch::Sender<u64>,
-    schema: String,
+    pub(super) schema: String,
 }
 
 impl Postgres {
@@ -78,6 +80,11 @@ impl Postgres {
                 ("search_path", options.schema.as_str()),
                 ("statement_timeout", limit.as_str()),
             ]);
+        // The function sees the database as its role does, not the engine's schema.
+        let plain = PgConnectOptions::from_str(url)
+            .map_err(wrong)?
+            .disable_statement_logging()
+            .options([("statement_timeout", limit.as_str())]);
         let pool = |most: u32| {
             PgPoolOptions::new()
                 .max_connections(most)
@@ -96,6 +103,7 @@ impl Postgres {
             journal_options: hot.clone(),
             journal_timeout: allowed + NETWORK_PATIENCE,
             hot: pool(HOT_CONNECTIONS_MAX).connect_lazy_with(hot),
+            functions: pool(options.transactions_max.max(1)).connect_lazy_with(plain),
             listening: pool(1).connect_lazy_with(patient),
             listener: Mutex::new(None),
             heard: watch::Sender::new(0),
@@ -116,6 +124,7 @@ impl Postgres {
             let _said_goodbye = connection.close().await.is_ok();
         }
         self.hot.close().await;
+        self.functions.close().await;
         self.read.close().await;
     }
 
@@ -235,17 +244,7 @@ impl Postgres {
         fence: Option<&Fence>,
         entries: &[&Entry],
     ) -> Result<Vec<ExecutionId>, Refusal> {
-        let batch = Batch::of(entries);
-        let query = sqlx::query(APPEND)
-            .bind(careful || batch.needs_care())
-            .bind(batch.is_keyed())
-            .bind(batch.is_queueing())
-            .bind(fence.map(|fence| fence.name.as_str()))
-            .bind(fence.map(|fence| fence.worker.as_uuid()))
-            .bind(fence.map(|fence| fence.epoch));
-        let row = self.call(batch.bind(query)).await?;
-        let skipped: Vec<Uuid> = row.try_get(0).map_err(refusal)?;
-        Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
+        skipped(&self.call(append_query(careful, fence, entries)).await?)
     }
 
     /// Calls a function on the journal's connection.
@@ -325,6 +324,33 @@ impl Postgres {
     }
 }
 
+/// Writes an entry on a connection, as a part of the transaction that is open there.
+pub(super) async fn append_on(
+    connection: &mut PgConnection,
+    fence: &Fence,
+    entry: &Entry,
+) -> Result<Vec<ExecutionId>, Refusal> {
+    let query = append_query(true, Some(fence), &[entry]);
+    skipped(&query.fetch_one(connection).await.map_err(refusal)?)
+}
+
+fn append_query<'q>(careful: bool, fence: Option<&'q Fence>, entries: &[&'q Entry]) -> PgQuery<'q> {
+    let batch = Batch::of(entries);
+    let query = sqlx::query(APPEND)
+        .bind(careful || batch.needs_care())
+        .bind(batch.is_keyed())
+        .bind(batch.is_queueing())
+        .bind(fence.map(|fence| fence.name.as_str()))
+        .bind(fence.map(|fence| fence.worker.as_uuid()))
+        .bind(fence.map(|fence| fence.epoch));
+    batch.bind(query)
+}
+
+fn skipped(row: &PgRow) -> Result<Vec<ExecutionId>, Refusal> {
+    let skipped: Vec<Uuid> = row.try_get(0).map_err(refusal)?;
+    Ok(skipped.into_iter().map(ExecutionId::from_uuid).collect())
+}
+
 async fn migrate(pool: PgPool, schema: String) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -357,7 +383,7 @@ fn lease_micros(lease: SignedDuration) -> i64 {
     i64::try_from(lease.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn silent() -> Error {
+pub(super) fn silent() -> Error {
     Error::new(
         ErrorKind::Unavailable,
         "the database did not answer in time",

@@ -18,7 +18,7 @@ use sqlx::sqlite::{
 };
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::claim::claim;
 use self::sections::{CAREFUL_APPENDS, CAREFUL_STARTS, Script, TEMPORARY};
@@ -30,7 +30,7 @@ use crate::store::{Beat, ClaimRequest, Entry, Fence, InboxMessage};
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, WorkerId};
 
 /// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pages of the write-ahead log after which a commit moves them into the database:
 /// 16 MiB with the usual page.
@@ -52,7 +52,7 @@ pub(super) struct Sqlite {
 #[derive(Debug)]
 struct Writer {
     options: SqliteConnectOptions,
-    place: Mutex<Option<SqliteConnection>>,
+    place: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 type Done<T> = Result<T, Refusal>;
@@ -100,7 +100,7 @@ impl Sqlite {
             .map_err(unavailable)?;
         let hot = Writer {
             options: connect,
-            place: Mutex::new(None),
+            place: Arc::default(),
         };
         let sqlite = Self {
             writer,
@@ -335,6 +335,16 @@ impl Sqlite {
         done.await.map_err(Refusal::into_error)
     }
 
+    /// Takes the writing connection out of its place; nothing else writes until the
+    /// place is given back.
+    pub(super) async fn take_writer(
+        &self,
+    ) -> Done<(OwnedMutexGuard<Option<SqliteConnection>>, SqliteConnection)> {
+        let mut place = Arc::clone(&self.hot.place).lock_owned().await;
+        let connection = self.hot.take(&mut place).await?;
+        Ok((place, connection))
+    }
+
     /// Does work in one transaction.
     async fn transaction<T: Send + 'static>(
         &self,
@@ -386,10 +396,7 @@ impl Sqlite {
 
 impl Writer {
     /// Takes the connection out of its place, or makes one.
-    async fn take(
-        &self,
-        place: &mut MutexGuard<'_, Option<SqliteConnection>>,
-    ) -> Done<SqliteConnection> {
+    async fn take(&self, place: &mut Option<SqliteConnection>) -> Done<SqliteConnection> {
         if let Some(connection) = place.take() {
             return Ok(connection);
         }
@@ -400,6 +407,31 @@ impl Writer {
             .map_err(refusal)?;
         Ok(connection)
     }
+}
+
+/// Appends an entry as a part of the transaction that is open on the connection; tells
+/// whether it was left out.
+pub(super) async fn append_inside(
+    connection: &mut SqliteConnection,
+    fence: &Fence,
+    entry: &Entry,
+) -> Done<bool> {
+    check(&mut *connection, fence).await?;
+    let rows = sections::appends_json(&[entry]).map_err(|error| unwritable(&error))?;
+    let skipped = sqlx::query(CAREFUL_APPENDS)
+        .bind(rows)
+        .bind(fence.worker.as_uuid())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(refusal)?;
+    if skipped.is_some() {
+        return Ok(true);
+    }
+    let script = Script::inside(fence, entry).map_err(|error| unwritable(&error))?;
+    let query = sqlx::query(AssertSqlSafe(script.text()));
+    let query = script.bind(query, Some(fence));
+    query.execute(connection).await.map_err(refusal)?;
+    Ok(false)
 }
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {

@@ -198,7 +198,23 @@ impl Serialize for Hex {
 impl Script {
     /// The transaction of a batch.
     pub(super) fn of(fence: Option<&Fence>, entries: &[&Entry]) -> Result<Self, serde_json::Error> {
-        let mut script = Self::begin(appends(entries), journal(entries));
+        let script = Self::begin(appends(entries), journal(entries));
+        Ok(script.append(fence, entries)?.commit())
+    }
+
+    /// The same for one entry, as a part of a transaction that is open already.
+    pub(super) fn inside(fence: &Fence, entry: &Entry) -> Result<Self, serde_json::Error> {
+        let entries = [entry];
+        let script = Self::empty(appends(&entries), journal(&entries));
+        script.append(Some(fence), &entries)
+    }
+
+    fn append(
+        mut self,
+        fence: Option<&Fence>,
+        entries: &[&Entry],
+    ) -> Result<Self, serde_json::Error> {
+        let script = &mut self;
         if fence.is_some() {
             script.push(FENCE);
         }
@@ -230,7 +246,7 @@ impl Script {
             .map(|(_, message)| message_row(message))
             .collect();
         script.add(14, MESSAGES, &sent)?;
-        Ok(script.commit())
+        Ok(self)
     }
 
     /// The transaction of messages that ride with no entry.
@@ -280,8 +296,14 @@ impl Script {
     }
 
     fn begin(appends: Vec<(Uuid, Uuid)>, journal: Vec<JournalRow>) -> Self {
+        let mut script = Self::empty(appends, journal);
+        script.text.push_str("BEGIN IMMEDIATE;");
+        script
+    }
+
+    fn empty(appends: Vec<(Uuid, Uuid)>, journal: Vec<JournalRow>) -> Self {
         Self {
-            text: "BEGIN IMMEDIATE;".to_owned(),
+            text: String::new(),
             rows: 2 * padded(appends.len()) + 7 * padded(journal.len()),
             sections: Default::default(),
             appends,
