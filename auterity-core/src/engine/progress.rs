@@ -16,8 +16,8 @@ use crate::interpreter::{
     Transition, transition, write_records,
 };
 use crate::store::{
-    Ended, Entry, EventRow, ExecutionRow, InboxMessage, Loaded, MessageKind, Next, Parent,
-    Snapshot, Status, Subscription, TEXT_BYTES_MAX,
+    Ended, Entry, EventRow, ExecutionRow, FaultSignature, InboxMessage, Loaded, MessageKind, Next,
+    Parent, Snapshot, Status, Subscription, TEXT_BYTES_MAX,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -286,7 +286,7 @@ impl Progress {
         now: Timestamp,
     ) -> Result<Next, Error> {
         if let Some(end) = self.state.end() {
-            return Ok(Next::Ended(ended(end, now)?));
+            return Ok(Next::Ended(self.ended(end, now)?));
         }
         let due = self.state.next_due();
         let soon = due.is_some_and(|due| due <= now + core.options.park_after);
@@ -301,6 +301,30 @@ impl Progress {
             due,
             waiting_for: self.waiting_for(),
         })
+    }
+
+    fn ended(&self, end: &End, at: Timestamp) -> Result<Ended, Error> {
+        let mut ended = Ended {
+            status: Status::Cancelled,
+            output: None,
+            error: None,
+            fault: None,
+            at,
+        };
+        match end {
+            End::Completed(output) => {
+                ended.status = Status::Completed;
+                ended.output = Some(to_json(output)?);
+            }
+            End::Faulted(problem) => {
+                ended.status = Status::Faulted;
+                ended.error = Some(to_json(problem)?);
+                let workflow = self.identity.program.workflow();
+                ended.fault = Some(FaultSignature::of(workflow, problem));
+            }
+            End::Cancelled(_) => {}
+        }
+        Ok(ended)
     }
 
     fn waiting_for(&self) -> Option<String> {
@@ -438,29 +462,6 @@ fn unsubscribed(effects: &[Effect]) -> Vec<u64> {
             _ => None,
         })
         .collect()
-}
-
-fn ended(end: &End, at: Timestamp) -> Result<Ended, Error> {
-    Ok(match end {
-        End::Completed(output) => Ended {
-            status: Status::Completed,
-            output: Some(to_json(output)?),
-            error: None,
-            at,
-        },
-        End::Faulted(problem) => Ended {
-            status: Status::Faulted,
-            output: None,
-            error: Some(to_json(problem)?),
-            at,
-        },
-        End::Cancelled(_) => Ended {
-            status: Status::Cancelled,
-            output: None,
-            error: None,
-            at,
-        },
-    })
 }
 
 /// What an awaited child's end means for its parent.

@@ -9,6 +9,7 @@
 
 mod check;
 mod fair;
+mod fault;
 mod filter;
 mod flow;
 mod memory;
@@ -19,6 +20,7 @@ mod sea;
 mod transaction;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use fault::{FaultGroup, FaultGroups, FaultSignature, ParseSignatureError};
 pub use filter::{Filter, FilterMistake, Term, Test};
 pub use flow::{
     AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, LaneLength, Pace,
@@ -202,6 +204,15 @@ pub trait Store: ScheduleStore + ConnectionSource {
         scope: &Scope,
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error>;
+
+    /// Groups faulted executions by signature, the group with the latest fault first.
+    /// Counts 100,000 executions at most, the last started ones.
+    async fn fault_groups(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<FaultGroups, Error>;
 
     /// Lists the newest executions of each of the workflows (version ignored),
     /// at most `each_max` per workflow, without input, output and error.

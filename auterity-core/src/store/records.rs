@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::fault::FaultSignature;
 use super::filter::Filter;
 use super::flow::Gate;
 use crate::definition::{ProgramHash, WorkflowRef};
@@ -243,6 +244,8 @@ pub struct Ended {
     pub output: Option<Arc<str>>,
     /// The error object as JSON text, when faulted.
     pub error: Option<Arc<str>>,
+    /// What the error has in common with others of the same reason, when faulted.
+    pub fault: Option<FaultSignature>,
     /// When it ended.
     pub at: Timestamp,
 }

@@ -13,10 +13,10 @@ use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
-    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
-    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
-    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TickRow, Transaction,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
+    FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
+    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
+    StartedTick, Store, Subscription, Survey, TickRow, Transaction,
 };
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -297,6 +297,7 @@ passed_on! {
     fn execution_fetch(scope: &Scope, id: ExecutionId) -> Option<ExecutionRow>;
     fn execution_keyed(scope: &Scope, key: &str) -> Option<ExecutionId>;
     fn execution_list(scope: &Scope, query: &ExecutionQuery) -> Page<ExecutionRow>;
+    fn fault_groups(scope: &Scope, filter: &Filter, limit: u32) -> FaultGroups;
     fn execution_recent(
         scope: &Scope, workflows: &[WorkflowRef], each_max: u32
     ) -> Vec<ExecutionRow>;

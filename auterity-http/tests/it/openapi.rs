@@ -43,6 +43,7 @@ fn routes_are_known() {
         token POST   /events
         token GET    /executions
         token POST   /executions/batch
+        token GET    /executions/faults
         token GET    /executions/{id}
         token POST   /executions/{id}/cancel
         token GET    /executions/{id}/events

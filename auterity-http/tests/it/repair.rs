@@ -140,6 +140,43 @@ async fn faulted_execution_is_retried_with_a_dry_run_first() {
 }
 
 #[tokio::test]
+async fn faults_are_grouped_and_their_executions_found() {
+    let fixture = Fixture::new().await;
+    let (ada, bob) = (fixture.sign_up("ada").await, fixture.sign_up("bob").await);
+    let first = faulted(&fixture, &ada).await;
+    let second = fixture.start(&ada, "steps").await;
+    fixture.history(&ada, &second).await;
+    let faults = |who: &Account, query: &str| {
+        let path = format!("/api/v1/executions/faults{query}");
+        fixture.get(&path).by(who).send()
+    };
+    let groups = faults(&ada, "").await.json();
+    assert_eq!(groups["partial"], json!(false));
+    let group = &groups["items"][0];
+    assert_eq!(group["count"], 2);
+    assert_eq!(group["newest"]["id"], json!(second));
+    assert_eq!(group["error"]["type"], "https://e.example/bad");
+    assert_eq!(groups["items"].as_array().unwrap().len(), 1);
+    let signature = group["signature"].as_str().unwrap();
+    let path = format!("/api/v1/executions?filter=fault:{signature}");
+    let list = fixture.get(&path).by(&ada).send().await.json();
+    assert_eq!(list["items"][0]["id"], json!(second));
+    assert_eq!(list["items"][1]["id"], json!(first));
+    let path = format!("/api/v1/executions/{first}");
+    let execution = fixture.get(&path).by(&ada).send().await.json();
+    assert_eq!(execution["fault"], json!(signature));
+    let none = faults(&ada, "?filter=-workflow:test/steps").await.json();
+    assert_eq!(none["items"], json!([]));
+    assert_eq!(faults(&bob, "").await.json()["items"], json!([]));
+    for query in ["?filter=fault:1", "?limit=0"] {
+        let answer = faults(&ada, query).await;
+        answer.problem(400, "parameter_invalid");
+    }
+    let anonymous = fixture.get("/api/v1/executions/faults").send().await;
+    anonymous.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn execution_is_forked_once_per_key() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;

@@ -13,7 +13,7 @@ mod parse;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{ExecutionRow, Status};
+use super::{ExecutionRow, FaultSignature, Status};
 use crate::ExecutionId;
 
 /// The least by which two times differ.
@@ -60,6 +60,8 @@ pub enum Test {
     EndedBefore(Timestamp),
     /// Which execution started it.
     Parent(Vec<ExecutionId>),
+    /// Which fault it ended with.
+    Fault(Vec<FaultSignature>),
 }
 
 /// A place of a text that is no filter.
@@ -82,6 +84,7 @@ impl Filter {
     /// | `started`, `ended` | `>`, `>=`, `<`, `<=` | a time, a date (its beginning in UTC), or an age such as `-24h` or `-7d` |
     /// | `attribute.NAME` | `:` | a value |
     /// | `parent` | `:` | the id of an execution |
+    /// | `fault` | `:` | the signature of a group of faults |
     ///
     /// # Errors
     /// Every mistake, in order of its place; what follows one that makes it unclear
@@ -120,17 +123,18 @@ impl Filter {
         let fits = |status: &Status| {
             self.terms.iter().all(|term| match &term.test {
                 Test::Status(wanted) => wanted.contains(status) != term.negated,
+                Test::Fault(_) => term.negated || *status == Status::Faulted,
                 _ => true,
             })
         };
         Status::ALL.into_iter().filter(fits).collect()
     }
 
-    /// Tells whether an execution is meant.
+    /// Tells whether an execution is meant that ended with this fault, if with any.
     #[must_use]
-    pub fn holds(&self, row: &ExecutionRow) -> bool {
+    pub fn holds(&self, row: &ExecutionRow, fault: Option<FaultSignature>) -> bool {
         let mut terms = self.terms.iter();
-        terms.all(|term| term.test.holds(row) != term.negated)
+        terms.all(|term| term.test.holds(row, fault) != term.negated)
     }
 }
 
@@ -141,7 +145,7 @@ impl From<Test> for Filter {
 }
 
 impl Test {
-    fn holds(&self, row: &ExecutionRow) -> bool {
+    fn holds(&self, row: &ExecutionRow, fault: Option<FaultSignature>) -> bool {
         match self {
             Self::Workflow(wanted) => wanted.iter().any(|(namespace, name)| {
                 let names = name.as_ref().is_none_or(|name| *name == row.workflow.name);
@@ -158,6 +162,7 @@ impl Test {
             Self::EndedAfter(time) => row.ended_at.is_some_and(|at| *time < at),
             Self::EndedBefore(time) => row.ended_at.is_some_and(|at| at < *time),
             Self::Parent(wanted) => row.parent.is_some_and(|parent| wanted.contains(&parent)),
+            Self::Fault(wanted) => fault.is_some_and(|fault| wanted.contains(&fault)),
         }
     }
 }

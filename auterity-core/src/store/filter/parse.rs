@@ -14,7 +14,9 @@ const TERMS_MAX: usize = 32;
 const VALUES_MAX: usize = 100;
 const ATTRIBUTES_MAX: usize = 8;
 
-const FIELDS: &str = "workflow, version, status, started, ended, attribute.NAME and parent";
+const FIELDS: &str = "workflow, version, status, started, ended, attribute.NAME, parent and fault";
+
+const NO_SIGNATURE: &str = "this is no signature of faults, which is 16 hexadecimal digits";
 
 type Read<T> = Result<T, FilterMistake>;
 
@@ -100,6 +102,10 @@ impl Written {
             ("parent", _) => {
                 let id = |text: &str| text.parse().map_err(|_| "this is no id of an execution");
                 self.each(id).map(Test::Parent)
+            }
+            ("fault", _) => {
+                let signature = |text: &str| text.parse().map_err(|_| NO_SIGNATURE);
+                self.each(signature).map(Test::Fault)
             }
             (field, _) => match field.strip_prefix("attribute.") {
                 Some(name) if !name.is_empty() => Ok(Test::Attribute {
@@ -346,7 +352,7 @@ mod tests {
         let text = format!(
             r#" workflow:shop/invoice,bank/* -version:1.2.0 status:faulted,cancelled started>-7d
                 started<=2026-02-28 ended>=2026-02-01T00:00:00Z ended<-2h
-                attribute.order:"17 \"b\", \\" -attribute."the a":b:c,d parent:{id} "#
+                attribute.order:"17 \"b\", \\" -attribute."the a":b:c,d parent:{id} fault:00ff00ff00ff00ff "#
         );
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let expected = [
@@ -384,6 +390,10 @@ mod tests {
                 },
             ),
             (false, Test::Parent(vec![id.parse().unwrap()])),
+            (
+                false,
+                Test::Fault(vec!["00ff00ff00ff00ff".parse().unwrap()]),
+            ),
         ];
         let expected = expected.map(|(negated, test)| Term { test, negated });
         assert_eq!(parse(&text).unwrap().terms(), expected);
@@ -418,6 +428,7 @@ mod tests {
             ("attribute.\"a:b", &[11]),
             ("ähm:x status:é started:1 version:1", &[1, 14, 23]),
             ("parent:exe_1", &[8]),
+            ("fault:12", &[7]),
         ] {
             let found = parse(text).unwrap_err();
             let found: Vec<u32> = found.iter().map(|mistake| mistake.column).collect();

@@ -1,5 +1,6 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
+mod faults;
 mod flow;
 mod schedules;
 mod state;
@@ -18,8 +19,9 @@ use crate::store::precedence::precedence;
 use crate::store::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
     DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded,
-    Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction, check,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
+    InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction,
+    check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -318,9 +320,21 @@ impl Store for MemoryStore {
         let state = self.state();
         let found = newest(&state, scope).filter(|row| {
             let before = query.before;
-            before.is_none_or(|before| (row.started_at, row.id) < before) && query.filter.holds(row)
+            before.is_none_or(|before| (row.started_at, row.id) < before)
+                && query.filter.holds(row, state.fault(row.id))
         });
         Ok(page(found, query.limit))
+    }
+
+    async fn fault_groups(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<FaultGroups, Error> {
+        let state = self.state();
+        let rows = newest(&state, scope);
+        Ok(state.fault_groups(rows, filter, limit))
     }
 
     async fn execution_recent(

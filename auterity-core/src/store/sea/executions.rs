@@ -10,8 +10,10 @@ use super::rows::{
 };
 use super::{SeaStore, selection};
 use crate::definition::WorkflowRef;
+use crate::store::fault::COUNTED_MAX;
 use crate::store::{
-    Claim, EventRow, ExecutionQuery, ExecutionRow, InboxMessage, Loaded, Page, Parent, Subscription,
+    Claim, EventRow, ExecutionQuery, ExecutionRow, FaultGroup, FaultGroups, FaultSignature, Filter,
+    InboxMessage, Loaded, Page, Parent, Subscription,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -63,7 +65,7 @@ impl SeaStore {
         scope: &Scope,
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error> {
-        let rows = self.select(&selection::select(scope, query)).await?;
+        let rows = self.select(&selection::page(scope, query)).await?;
         let more = (query.limit as usize) < rows.len();
         let items = rows
             .iter()
@@ -72,6 +74,24 @@ impl SeaStore {
         Ok(Page {
             items: items.collect::<Result<_, Error>>()?,
             more,
+        })
+    }
+
+    pub(super) async fn group_faults(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<FaultGroups, Error> {
+        let rows = self
+            .select(&selection::faults(scope, filter, limit))
+            .await?;
+        let counted: i64 = rows.first().map_or(Ok(0), |row| get(row, "counted"))?;
+        let partial = i64::from(COUNTED_MAX) < counted || (limit as usize) < rows.len();
+        let groups = rows.iter().take(limit as usize).map(fault_group);
+        Ok(FaultGroups {
+            groups: groups.collect::<Result<_, Error>>()?,
+            partial,
         })
     }
 
@@ -242,6 +262,18 @@ impl SeaStore {
         }
         Ok(rows)
     }
+}
+
+fn fault_group(row: &QueryResult) -> Result<FaultGroup, Error> {
+    Ok(FaultGroup {
+        signature: FaultSignature::from_bits(get(row, "fault")?),
+        count: get::<i64>(row, "faults")?.unsigned_abs(),
+        first_at: time(row, "first_at")?,
+        newest: ExecutionRow {
+            error: text_or_none(row, "error")?,
+            ..execution_row(row, false)?
+        },
+    })
 }
 
 fn head(row: &QueryResult) -> Result<Loaded, Error> {

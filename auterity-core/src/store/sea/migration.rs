@@ -4,12 +4,14 @@
 pub(super) const POSTGRES: &[&str] = &[concat!(
     include_str!("migration/postgres_0001.sql"),
     include_str!("migration/postgres_0001_flow.sql"),
+    include_str!("migration/postgres_0001_repair.sql"),
 )];
 
 /// The texts for SQLite.
 pub(super) const SQLITE: &[&str] = &[concat!(
     include_str!("migration/sqlite_0001.sql"),
     include_str!("migration/sqlite_0001_flow.sql"),
+    include_str!("migration/sqlite_0001_repair.sql"),
 )];
 
 /// Where the versions that were executed are noted.

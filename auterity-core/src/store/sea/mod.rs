@@ -36,8 +36,9 @@ pub(super) use self::transaction::{SeaTransaction, failure};
 use super::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
     DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage, Loaded,
-    Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction, check,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
+    InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction,
+    check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -379,6 +380,15 @@ impl Store for SeaStore {
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error> {
         self.list_executions(scope, query).await
+    }
+
+    async fn fault_groups(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<FaultGroups, Error> {
+        self.group_faults(scope, filter, limit).await
     }
 
     async fn execution_recent(

@@ -11,7 +11,7 @@ use crate::store::{
     Amend, Amended, Control, ExecutionLabel, Gate, MessageKind, Next, Snapshot, Status, Store,
 };
 
-fn amend(number: u128, after: u64) -> Amend {
+pub(super) fn amend(number: u128, after: u64) -> Amend {
     Amend {
         tenant: tenant(1),
         execution: execution(number),

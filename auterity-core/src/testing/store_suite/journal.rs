@@ -68,6 +68,7 @@ pub(super) async fn an_execution_lives_and_ends(store: Arc<dyn Store>) {
         status: Status::Faulted,
         output: None,
         error: Some("{\"type\":\"x\"}".into()),
+        fault: None,
         at: at(1),
     });
     life.record(&[started(2, failed)]).await;

@@ -5,6 +5,7 @@
 
 mod amend;
 mod definitions;
+mod faults;
 mod flow;
 mod inbox;
 mod journal;
@@ -89,6 +90,9 @@ cases! {
     amend::ended_and_parked_executions_are_amended_if_unmoved,
     amend::what_had_ended_queues_with_its_priority_and_gates,
     amend::label_shows_another_version,
+    faults::abnormal_ends_are_listed,
+    faults::faults_are_grouped_by_signature,
+    faults::what_goes_on_is_no_fault_any_more,
     inbox::subscriptions_match_until_they_end,
     reads::list_pages_newest_first,
     reads::list_combines_filters,
@@ -198,6 +202,7 @@ fn completed() -> Next {
         status: Status::Completed,
         output: Some("{\"ok\":true}".into()),
         error: None,
+        fault: None,
         at: at(9_000),
     })
 }

@@ -48,7 +48,11 @@ async fn fill(life: &Life) {
     life.record(&entries).await;
 }
 
-async fn listed(store: &Arc<dyn Store>, scope: &Scope, query: &ExecutionQuery) -> Vec<u128> {
+pub(super) async fn listed(
+    store: &Arc<dyn Store>,
+    scope: &Scope,
+    query: &ExecutionQuery,
+) -> Vec<u128> {
     let mut query = query.clone();
     let mut rows: Vec<ExecutionRow> = Vec::new();
     loop {

@@ -87,6 +87,9 @@ pub(super) struct Execution {
     output: Option<Raw>,
     /// The error object, once faulted.
     error: Option<RawAs<TaskError>>,
+    /// The signature of that error: `fault:` and this in a filter means all executions
+    /// that failed so.
+    fault: Option<String>,
     /// The JSON pointers of the tasks at work.
     current_tasks: Vec<String>,
     /// Searchable names and values.
@@ -187,7 +190,7 @@ enum TaskState {
 
 /// An error as the standard describes it (RFC 9457).
 #[derive(Debug, Object)]
-struct TaskError {
+pub(super) struct TaskError {
     /// A URI that names the class of failure.
     #[oai(rename = "type")]
     kind: String,
@@ -256,6 +259,7 @@ impl Execution {
             input: Raw::from_text(row.input.as_deref().unwrap_or("null"))?,
             output,
             error,
+            fault: row.fault().map(|fault| fault.to_string()),
             current_tasks,
             attributes: row.attributes,
             priority: row.priority,

@@ -3,6 +3,7 @@
 mod batch;
 mod control;
 mod documents;
+mod faults;
 mod read;
 mod repair;
 mod start;
@@ -10,7 +11,21 @@ mod start;
 pub(super) use documents::{ExecutionStatus, ExecutionSummary, duration_ms};
 
 /// The calls, by what they are for.
-pub(super) type Api = (start::Api, batch::Api, read::Api, control::Api, repair::Api);
+pub(super) type Api = (
+    start::Api,
+    batch::Api,
+    read::Api,
+    faults::Api,
+    control::Api,
+    repair::Api,
+);
 
 /// All calls about executions.
-pub(super) const API: Api = (start::Api, batch::Api, read::Api, control::Api, repair::Api);
+pub(super) const API: Api = (
+    start::Api,
+    batch::Api,
+    read::Api,
+    faults::Api,
+    control::Api,
+    repair::Api,
+);

@@ -8,10 +8,10 @@ use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
     Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
-    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, Fence, FlowPut, FlowRow, InboxMessage,
-    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
-    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TickRow, Transaction,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
+    FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
+    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
+    StartedTick, Store, Subscription, Survey, TickRow, Transaction,
 };
 use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -276,6 +276,15 @@ impl<S: Store> Store for Counting<S> {
         query: &ExecutionQuery,
     ) -> Result<Page<ExecutionRow>, Error> {
         self.count().execution_list(scope, query).await
+    }
+
+    async fn fault_groups(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        limit: u32,
+    ) -> Result<FaultGroups, Error> {
+        self.count().fault_groups(scope, filter, limit).await
     }
 
     async fn execution_recent(

@@ -239,6 +239,10 @@ CREATE TYPE parked_row AS (
 CREATE TYPE end_row AS (
     tenant uuid, execution uuid, status text, output text, error text, at bigint
 );
+-- Of the ends, started ones included, those that are in abnormal_end.
+CREATE TYPE abnormal_row AS (
+    tenant uuid, execution uuid, status text, fault bigint, at bigint
+);
 CREATE TYPE snapshot_row AS (
     tenant uuid, execution uuid, sequence bigint, format integer, state text, checksum bigint
 );
@@ -264,9 +268,9 @@ CREATE TYPE message_row AS (
 CREATE FUNCTION journal_append(
     careful boolean, keyed boolean, queueing boolean, w_name text, w_id uuid, w_epoch bigint,
     starts start_row[], attributes attribute_row[], appends append_row[],
-    events event_row[], parked parked_row[], ends end_row[], snapshots snapshot_row[],
-    subscribes subscribe_row[], unsubscribes unsubscribe_row[], consumes consumed_row[],
-    messages message_row[]
+    events event_row[], parked parked_row[], ends end_row[], abnormal abnormal_row[],
+    snapshots snapshot_row[], subscribes subscribe_row[], unsubscribes unsubscribe_row[],
+    consumes consumed_row[], messages message_row[]
 ) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
     skipped uuid[] := '{}';
@@ -423,6 +427,12 @@ BEGIN
             DELETE FROM inbox WHERE execution = ANY (traced);
         END IF;
     END IF;
+    IF abnormal IS NOT NULL THEN
+        INSERT INTO abnormal_end (tenant, execution, status, fault, started_at, ended_at)
+        SELECT b.tenant, b.execution, b.status, b.fault, e.started_at, b.at
+        FROM unnest(abnormal) AS b JOIN execution e ON e.id = b.execution
+        WHERE b.execution <> ALL (skipped);
+    END IF;
     -- Last, because receivers may start, park or end in the same batch.
     IF messages IS NOT NULL THEN
         PERFORM inbox_put(array_agg(m.id), array_agg(m.tenant), array_agg(m.execution),
@@ -558,6 +568,7 @@ BEGIN
         namespace = a_namespace, name = a_name, version = a_version, program = a_program,
         input = coalesce(a_input, input)
     WHERE id = a_execution;
+    DELETE FROM abnormal_end WHERE tenant = a_tenant AND execution = a_execution;
     INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
     SELECT a_tenant, a_execution, * FROM unnest(j_sequence, j_at, j_kind, j_payload, j_records);
     INSERT INTO snapshot (execution, sequence, format, state, checksum)

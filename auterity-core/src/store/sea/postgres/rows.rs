@@ -9,13 +9,13 @@ use sqlx::types::Uuid;
 use sqlx::{Postgres, Type};
 
 use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
-use crate::store::{Entry, InboxMessage, Next, Status, check};
+use crate::store::{Entry, FaultSignature, InboxMessage, Next, Status, check};
 
 pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The call of the function: six parameters about the call and the worker, then one
 /// for each kind of row.
-pub(super) const APPEND: &str = "SELECT journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+pub(super) const APPEND: &str = "SELECT journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Makes a row that is a value of the composite type named, with the fields in the order
 /// in which they stand.
@@ -115,6 +115,13 @@ rows! {
         error: Option<&'e str>,
         at: i64,
     }
+    Abnormal = "abnormal_row" {
+        tenant: Uuid,
+        execution: Uuid,
+        status: &'static str,
+        fault: Option<i64>,
+        at: i64,
+    }
     Kept<'e> = "snapshot_row" {
         tenant: Uuid,
         execution: Uuid,
@@ -161,6 +168,7 @@ pub(super) struct Batch<'e> {
     events: Vec<Event<'e>>,
     parked: Vec<Parked>,
     ends: Vec<End<'e>>,
+    abnormal: Vec<Abnormal>,
     snapshots: Vec<Kept<'e>>,
     subscribe: Vec<Subscribe<'e>>,
     unsubscribe: Vec<Unsubscribe>,
@@ -204,6 +212,7 @@ impl<'e> Batch<'e> {
             .bind(filled(self.events))
             .bind(filled(self.parked))
             .bind(filled(self.ends))
+            .bind(filled(self.abnormal))
             .bind(filled(self.snapshots))
             .bind(filled(self.subscribe))
             .bind(filled(self.unsubscribe))
@@ -223,6 +232,7 @@ impl<'e> Batch<'e> {
             });
             self.add_next(entry);
         }
+        self.add_abnormal(entry);
         for event in &entry.events {
             self.events.push(Event {
                 tenant,
@@ -347,6 +357,21 @@ impl<'e> Batch<'e> {
                 error: ended.error.as_deref(),
                 at: micros(ended.at),
             }),
+        }
+    }
+
+    /// Adds an end that is no completion, of an execution that starts here, too.
+    fn add_abnormal(&mut self, entry: &Entry) {
+        if let Next::Ended(ended) = &entry.next
+            && ended.status != Status::Completed
+        {
+            self.abnormal.push(Abnormal {
+                tenant: entry.tenant.as_uuid(),
+                execution: entry.execution.as_uuid(),
+                status: ended.status.as_str(),
+                fault: ended.fault.map(FaultSignature::to_bits),
+                at: micros(ended.at),
+            });
         }
     }
 

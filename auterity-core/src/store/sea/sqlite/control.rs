@@ -42,6 +42,7 @@ const REOPEN: &str = "UPDATE execution SET status = 'active', output = NULL, err
         ended_at = NULL, namespace = $3, name = $4, version = $5, program = $6,
         input = coalesce($7, input)
     WHERE tenant = $1 AND id = $2";
+const RIGHTED: &str = "DELETE FROM abnormal_end WHERE tenant = $1 AND execution = $2";
 const EVENT: &str = "INSERT INTO journal (tenant, execution, sequence, at, kind, payload, records)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const SNAPSHOT: &str = "INSERT INTO snapshot (execution, sequence, format, state, checksum)
@@ -191,6 +192,8 @@ async fn rewrite(connection: &mut SqliteConnection, amend: &Amend) -> Done<()> {
         .bind(amend.program.as_bytes().to_vec())
         .bind(amend.input.as_deref().map(str::to_owned));
     execute(connection, reopen).await?;
+    let righted = query(RIGHTED).bind(tenant).bind(execution);
+    execute(connection, righted).await?;
     for event in &amend.events {
         let event = query(EVENT)
             .bind(tenant)

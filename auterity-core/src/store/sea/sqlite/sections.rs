@@ -20,7 +20,7 @@ use sqlx::types::Uuid;
 
 use crate::ExecutionId;
 use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
-use crate::store::{Ended, Entry, Fence, InboxMessage, Next, Start, check};
+use crate::store::{Ended, Entry, FaultSignature, Fence, InboxMessage, Next, Start, Status, check};
 
 /// Refuses the batch if the lease is lost (`#01` name, `#02` id, `#03` epoch; see [`Script::add`]).
 const FENCE: &str = "INSERT OR ROLLBACK INTO temp.guard SELECT 0 WHERE NOT EXISTS (
@@ -116,6 +116,12 @@ const ENDED: &str =
     DELETE FROM subscription WHERE execution IN (SELECT unhex(value) FROM json_each(#13));
     DELETE FROM inbox WHERE execution IN (SELECT unhex(value) FROM json_each(#13));";
 
+/// The executions are there, with their ends, started in this batch or before.
+const ABNORMAL: &str = "INSERT OR ROLLBACK INTO abnormal_end
+        (tenant, execution, status, fault, started_at, ended_at)
+    SELECT e.tenant, e.id, b.value ->> 1, b.value ->> 2, e.started_at, b.value ->> 3
+    FROM json_each(#15) AS b JOIN execution AS e ON e.id = unhex(b.value ->> 0);";
+
 /// Messages come last, because receivers may start, park or end in the same batch.
 /// What is known already and what has no receiver is left out before it wakes anybody.
 const MESSAGES: &str = "INSERT INTO temp.arrived (tenant, execution, id, kind, effect, payload, at)
@@ -157,7 +163,7 @@ pub(super) const TEMPORARY: &str = "
                                effect INTEGER, payload TEXT, at INTEGER);";
 
 /// JSON parameters: the places `#04` and on, after the three of the fence.
-const SECTIONS: usize = 11;
+const SECTIONS: usize = 12;
 
 /// Rows that one statement takes at most.
 const ROWS_MAX: usize = 512;
@@ -242,6 +248,8 @@ impl Script {
         script.add(12, ENDS, &ends)?;
         let ended: Vec<_> = entries.iter().filter_map(|entry| end_id(entry)).collect();
         script.add(13, ENDED, &ended)?;
+        let abnormal: Vec<_> = entries.iter().filter_map(|entry| abnormal(entry)).collect();
+        script.add(15, ABNORMAL, &abnormal)?;
         let sent: Vec<_> = pairs(entries, |entry| entry.messages.iter())
             .map(|(_, message)| message_row(message))
             .collect();
@@ -585,6 +593,16 @@ fn end(entry: &Entry) -> Option<impl Serialize + use<'_>> {
 fn end_id(entry: &Entry) -> Option<Hex> {
     let lived = entry.start.is_none() && ended(entry).is_some();
     lived.then(|| Hex(entry.execution.as_uuid()))
+}
+
+fn abnormal(entry: &Entry) -> Option<impl Serialize + use<>> {
+    let end = ended(entry).filter(|end| end.status != Status::Completed)?;
+    Some((
+        Hex(entry.execution.as_uuid()),
+        end.status.as_str(),
+        end.fault.map(FaultSignature::to_bits),
+        micros(end.at),
+    ))
 }
 
 fn message_row(message: &InboxMessage) -> impl Serialize + use<'_> {

@@ -282,6 +282,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/faults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Groups faulted executions by what went wrong. */
+        get: operations["execution_faults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -783,6 +800,11 @@ export interface components {
             output?: unknown;
             /** @description The error object, once faulted. */
             error?: components["schemas"]["TaskError"] & unknown;
+            /**
+             * @description The signature of that error: `fault:` and this in a filter means all executions
+             *     that failed so.
+             */
+            fault?: string | null;
             /** @description The JSON pointers of the tasks at work. */
             current_tasks: string[];
             /** @description Searchable names and values. */
@@ -840,6 +862,42 @@ export interface components {
             duration_ms?: number | null;
             /** @description What it waits for, when it does. */
             waiting_for?: string | null;
+        };
+        /**
+         * Fault
+         * @description Faulted executions of the same reason: same workflow, error type, task and words, in
+         *     which words with digits count as equal.
+         */
+        Fault: {
+            /** @description Names the group: `fault:` and this in a filter means its executions. */
+            signature: string;
+            /**
+             * Format: uint64
+             * @description How many executions.
+             */
+            count: number;
+            /**
+             * Format: date-time
+             * @description When the first of them ended.
+             */
+            first_at: string;
+            /** @description The one that ended last. */
+            newest: components["schemas"]["ExecutionSummary"] & unknown;
+            /** @description The error of that one. */
+            error?: components["schemas"]["TaskError"] & unknown;
+        };
+        /**
+         * FaultList
+         * @description The groups of faults.
+         */
+        FaultList: {
+            /** @description The one with the latest fault first. */
+            items: components["schemas"]["Fault"][];
+            /**
+             * @description Whether there is more: other groups, or executions that were started before the
+             *     last 100,000 faulted ones and are not counted.
+             */
+            partial: boolean;
         };
         /**
          * ForkBody
@@ -3183,6 +3241,67 @@ export interface operations {
             };
             /** @description There is no such thing in this tenant */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_faults: {
+        parameters: {
+            query?: {
+                /** @description Which executions, as in their list. */
+                filter?: string;
+                /** @description Groups, 1 to 200. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultList"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
