@@ -3,7 +3,6 @@
 //! A flag wins over its `AUTERITY_*` variable, and that over the file's key of the
 //! same name with `_` for `-`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +80,8 @@ pub(crate) struct Common {
     /// TOML file with any of the settings
     #[arg(long, global = true, env = "AUTERITY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// JSON file with an object of secrets, by name, for definitions that use them
+    /// JSON file with secrets for definitions that use them. `serve` takes an object for
+    /// each tenant, by the tenant's id: {"ten_…": {"NAME": …}}; `run` takes {"NAME": …}
     #[arg(long, global = true, env = "AUTERITY_SECRETS", value_name = "FILE")]
     secrets: Option<PathBuf>,
     /// Let calls reach private and loopback addresses
@@ -294,7 +294,8 @@ struct FileSettings {
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) database_url: Option<String>,
-    pub(crate) secrets: BTreeMap<String, serde_json::Value>,
+    /// The file of secrets; what it must hold depends on the command.
+    pub(crate) secrets: Option<PathBuf>,
     pub(crate) private_addresses: bool,
     /// What definitions may start; nothing unless somebody says so.
     pub(crate) run_kinds: Vec<RunKind>,
@@ -330,7 +331,6 @@ impl Settings {
             .clone()
             .or(file.data)
             .map_or_else(data_folder, Ok)?;
-        let secrets = common.secrets.clone().or(file.secrets);
         let mut roles = serve.map(|serve| serve.role.clone()).unwrap_or_default();
         if roles.is_empty() {
             for name in file.role.unwrap_or_default() {
@@ -355,7 +355,7 @@ impl Settings {
         Ok(Self {
             data,
             database_url: common.database_url.clone().or(file.database_url),
-            secrets: read_secrets(secrets.as_deref())?,
+            secrets: common.secrets.clone().or(file.secrets),
             private_addresses: common
                 .allow_private_addresses
                 .or(file.allow_private_addresses)
@@ -425,19 +425,6 @@ fn read_file(path: Option<&Path>) -> Result<FileSettings, Failure> {
         Failure::usage(format!(
             "the configuration file {place} is wrong: {}",
             error.message()
-        ))
-    })
-}
-
-fn read_secrets(path: Option<&Path>) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
-    let Some(path) = path else {
-        return Ok(BTreeMap::new());
-    };
-    let text = read_text(path, "the file of secrets")?;
-    serde_json::from_str(&text).map_err(|_| {
-        let place = path.display();
-        Failure::usage(format!(
-            "the file of secrets {place} must hold one JSON object"
         ))
     })
 }

@@ -6,6 +6,7 @@ mod config;
 mod data_folder;
 mod demo;
 mod failure;
+mod secrets;
 mod wiring;
 
 use std::process::ExitCode;

@@ -146,6 +146,7 @@ pub(crate) async fn engine(
     settings: &Settings,
     folder: &DataFolder,
     store: Arc<SeaStore>,
+    secrets: Secrets,
 ) -> Result<Engine, Failure> {
     let worker_name = match &settings.worker_name {
         Some(name) => name.clone(),
@@ -157,7 +158,7 @@ pub(crate) async fn engine(
     };
     let ports = Ports {
         functions: functions(settings)?,
-        secrets: Secrets::fixed(settings.secrets.clone()),
+        secrets,
         ..Ports::new(store)
     };
     Ok(if settings.works {

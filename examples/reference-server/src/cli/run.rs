@@ -16,13 +16,14 @@ use super::print;
 use crate::config::{Run, Settings};
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
-use crate::wiring;
+use crate::{secrets, wiring};
 
 /// How long effects under way may take when the program is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(settings: Settings, options: Run) -> Result<ExitCode, Failure> {
     let input = read_input(&options)?;
+    let secrets = secrets::of_one(settings.secrets.as_deref())?;
     let text = std::fs::read_to_string(&options.file).map_err(|error| {
         Failure::usage(format!(
             "{} cannot be read: {error}",
@@ -32,7 +33,7 @@ pub(super) async fn run(settings: Settings, options: Run) -> Result<ExitCode, Fa
     let folder = DataFolder::open(&settings.data)?;
     let scope = folder.local_scope()?;
     let store = wiring::store(&settings, &folder).await?;
-    let engine = wiring::engine(&settings, &folder, store).await?;
+    let engine = wiring::engine(&settings, &folder, store, secrets).await?;
     let handle = engine.handle();
     let ended = tokio::select! {
         ended = execute(&handle, &scope, (&text, input), &options) => Some(ended),

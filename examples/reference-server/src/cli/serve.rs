@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::data_folder::DataFolder;
 use crate::demo::Demo;
 use crate::failure::Failure;
-use crate::{assets, wiring};
+use crate::{assets, secrets, wiring};
 
 /// How long requests and effects under way may take when the server is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -29,12 +29,13 @@ const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
+    let secrets = secrets::by_tenant(settings.secrets.as_deref())?;
     let stop = stop_signal()?;
     let listeners = Listeners::bind(&settings).await?;
     let folder = DataFolder::open(&settings.data)?;
     let store = wiring::store(&settings, &folder).await?;
     let identity = wiring::identity(&settings, &folder).await?;
-    let engine = wiring::engine(&settings, &folder, Arc::clone(&store)).await?;
+    let engine = wiring::engine(&settings, &folder, Arc::clone(&store), secrets).await?;
     let routines = Routines::new();
     drop(routines.spawn(
         "maintain",
