@@ -7,6 +7,7 @@ mod error;
 mod random;
 mod secret;
 mod store;
+mod vault;
 
 pub use authn::{
     HashingOptions, Identity, IdentityOptions, Jwk, Jwks, KeyRing, Me, SignIn, SignUp, SignedIn,
@@ -17,3 +18,4 @@ pub use connection::{ControlDb, ControlOptions};
 pub use error::{Error, ErrorKind, FieldError};
 pub use secret::Secret;
 pub use store::migration::{migrate, schema_status};
+pub use vault::Vault;

@@ -4,40 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::keys::{Keys, PublicKey, RetiredKey, SigningKey};
+use super::key_document;
+use super::keys::Keys;
 use crate::error::Error;
-use crate::secret::Secret;
 
-const FORMAT: u32 = 1;
 /// A real file has about 1 KiB.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-
-#[derive(Deserialize)]
-struct Document {
-    format: u32,
-    private_key: Secret,
-    created_at: Timestamp,
-    #[serde(default)]
-    previous: Vec<Previous>,
-}
-
-#[derive(Serialize)]
-struct DocumentRef<'a> {
-    format: u32,
-    private_key: &'a str,
-    created_at: Timestamp,
-    previous: Vec<Previous>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Previous {
-    x: String,
-    valid_until: Option<Timestamp>,
-}
 
 /// Does work on the file while no other process does.
 pub(crate) fn locked<T>(path: &Path, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
@@ -65,39 +39,14 @@ pub(crate) fn read(path: &Path) -> Result<Option<Keys>, Error> {
         Error::internal("the key file is damaged; restore it, or remove it to sign everybody out")
             .with("path", path.display())
     };
-    // The parser's message could quote the key: it is left out.
-    let document: Document = serde_json::from_str(&text).map_err(|_| damaged())?;
-    if document.format != FORMAT {
-        return Err(damaged());
-    }
-    let previous = document.previous.into_iter().map(|key| {
-        Ok(RetiredKey {
-            public: PublicKey::from_x(&key.x).ok_or_else(damaged)?,
-            valid_until: key.valid_until,
-        })
-    });
-    Ok(Some(Keys {
-        current: SigningKey::from_pem(&document.private_key, document.created_at)?,
-        previous: previous.collect::<Result<_, Error>>()?,
-    }))
+    key_document::decode(&text).map(Some).ok_or_else(damaged)
 }
 
 /// Replaces the file as a whole, so that a crash leaves the old or the new one.
 pub(crate) fn write(path: &Path, keys: &Keys) -> Result<(), Error> {
-    let previous = keys.previous.iter().map(|key| Previous {
-        x: key.public.x.clone(),
-        valid_until: key.valid_until,
-    });
-    let document = DocumentRef {
-        format: FORMAT,
-        private_key: keys.current.pem.expose(),
-        created_at: keys.current.created_at,
-        previous: previous.collect(),
-    };
-    let text = serde_json::to_vec_pretty(&document)
-        .map(Zeroizing::new)
-        .map_err(|source| Error::internal("the keys cannot be written").with_source(source))?;
-    replace(path, &text).map_err(|source| failed(path, "the key file cannot be written", source))
+    let text = key_document::encode(keys)?;
+    replace(path, text.expose().as_bytes())
+        .map_err(|source| failed(path, "the key file cannot be written", source))
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {

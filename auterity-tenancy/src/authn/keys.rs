@@ -1,9 +1,7 @@
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+//! Signing keys: what they are, how they follow one another, and their forms.
+
 use std::time::Duration;
 
-use auterity_core::clock::Clock;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +11,6 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::key_file;
 use crate::error::Error;
 use crate::random;
 use crate::secret::Secret;
@@ -27,24 +24,20 @@ const SPKI_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 const KEY_BYTES: usize = 32;
-const PREVIOUS_MAX: usize = 8;
+pub(crate) const PREVIOUS_MAX: usize = 8;
 
-/// The Ed25519 keys that sign and verify access tokens.
-///
-/// One key signs; keys it replaced verify until the tokens they signed have ended.
-#[derive(Clone)]
-pub struct KeyRing {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    keys: RwLock<Arc<Keys>>,
-    file: Option<PathBuf>,
-}
-
+/// One key signs; its successor, if there is one, is known before it signs; keys that
+/// were replaced verify until the tokens they signed have ended.
 pub(crate) struct Keys {
     pub(crate) current: SigningKey,
+    pub(crate) next: Option<NextKey>,
     pub(crate) previous: Vec<RetiredKey>,
+}
+
+/// A key that signs from a time on, so that everybody knows it before its first token.
+pub(crate) struct NextKey {
+    pub(crate) key: SigningKey,
+    pub(crate) signs_from: Timestamp,
 }
 
 pub(crate) struct SigningKey {
@@ -86,161 +79,102 @@ pub struct Jwk {
     x: String,
 }
 
-impl KeyRing {
-    /// Loads the keys from a file, or makes one key and the file (mode 0600) if it
-    /// is missing. Blocks on the file system.
-    ///
-    /// # Errors
-    /// `Internal` when the file cannot be read or written, is readable by others,
-    /// or is damaged.
-    pub fn load_or_create(path: impl AsRef<Path>, clock: &dyn Clock) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let keys = key_file::locked(path, || match key_file::read(path)? {
-            Some(keys) => Ok(keys),
-            None => {
-                let keys = Keys {
-                    current: SigningKey::generate(clock.now())?,
-                    previous: Vec::new(),
-                };
-                key_file::write(path, &keys)?;
-                Ok(keys)
-            }
-        })?;
-        Ok(Self::new(keys, Some(path.to_owned())))
+impl Keys {
+    /// Makes a first key.
+    pub(crate) fn generate(now: Timestamp) -> Result<Self, Error> {
+        Ok(Self {
+            current: SigningKey::generate(now)?,
+            next: None,
+            previous: Vec::new(),
+        })
     }
 
-    /// Takes keys as PEM text, for several nodes that share them: a PKCS#8 private
-    /// key that signs, then any private or public keys that still verify. All must
-    /// be Ed25519 (`openssl genpkey -algorithm ed25519`).
-    ///
-    /// # Errors
-    /// `Internal` when the text holds anything else.
-    pub fn from_pem(pem: &Secret, clock: &dyn Clock) -> Result<Self, Error> {
-        let mut blocks = pem_blocks(pem.expose())?.into_iter();
-        let current = match blocks.next() {
-            Some(Block::Private(der)) => SigningKey::from_pkcs8(&der, clock.now())?,
-            Some(Block::Public(_)) | None => {
-                return Err(Error::internal(
-                    "the first key must be an Ed25519 private key in PEM form",
-                ));
-            }
-        };
-        let mut previous = Vec::new();
-        for block in blocks {
-            let public = match block {
-                Block::Private(der) => SigningKey::from_pkcs8(&der, clock.now())?.public,
-                Block::Public(x) => PublicKey::new(&x),
-            };
-            previous.push(RetiredKey {
-                public,
-                valid_until: None,
-            });
+    /// Gives the key that signs at a time.
+    pub(crate) fn signing(&self, now: Timestamp) -> &SigningKey {
+        match &self.next {
+            Some(next) if next.signs_from <= now => &next.key,
+            Some(_) | None => &self.current,
         }
-        if PREVIOUS_MAX < previous.len() {
-            return Err(Error::internal("at most 8 previous keys may be given"));
-        }
-        Ok(Self::new(Keys { current, previous }, None))
     }
 
-    /// Signs with a new key from now on. The old one verifies for `keep` longer;
-    /// its private part is destroyed. Blocks on the file system.
-    ///
-    /// # Errors
-    /// `Internal` when the file cannot be written, or when the keys came as text:
-    /// those are rotated where they are kept.
-    pub fn rotate(&self, now: Timestamp, keep: Duration) -> Result<(), Error> {
-        let Some(path) = &self.inner.file else {
-            return Err(Error::internal(
-                "keys given as text cannot be rotated here; give a new text",
-            ));
-        };
-        let keys = key_file::locked(path, || {
-            let old = key_file::read(path)?.ok_or_else(|| {
-                Error::internal("the key file is gone").with("path", path.display())
-            })?;
-            let valid_until = now.checked_add(keep).map_err(|source| {
-                Error::internal("the time is out of range").with_source(source)
-            })?;
-            let mut previous = vec![RetiredKey {
-                public: old.current.public,
-                valid_until: Some(valid_until),
-            }];
-            previous.extend(old.previous.into_iter().filter(|key| key.is_valid(now)));
-            previous.truncate(PREVIOUS_MAX);
-            let keys = Keys {
-                current: SigningKey::generate(now)?,
-                previous,
-            };
-            key_file::write(path, &keys)?;
-            Ok(keys)
-        })?;
-        tracing::info!(kid = keys.current.public.id, "signing key rotated");
-        *self
-            .inner
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-        Ok(())
+    /// Finds one of our own keys by its id, if it is valid at the time.
+    pub(crate) fn verifying(&self, id: &str, now: Timestamp) -> Option<&DecodingKey> {
+        self.public(now)
+            .find(|key| key.id == id)
+            .map(|key| &key.verifying)
     }
 
     /// Gives the keys that verify tokens at a time, the signing one first.
-    #[must_use]
-    pub fn jwks(&self, now: Timestamp) -> Jwks {
-        let keys = self.keys();
-        let previous = keys.previous.iter().filter(|key| key.is_valid(now));
-        let all = std::iter::once(&keys.current.public).chain(previous.map(|key| &key.public));
-        Jwks {
-            keys: all.map(PublicKey::to_jwk).collect(),
+    pub(crate) fn public(&self, now: Timestamp) -> impl Iterator<Item = &PublicKey> {
+        let signing = &self.signing(now).public;
+        let next = self.next.as_ref().map(|next| &next.key.public);
+        let others = std::iter::once(&self.current.public).chain(next);
+        let previous = self.previous.iter().filter(move |key| key.is_valid(now));
+        std::iter::once(signing)
+            .chain(others.filter(|key| key.id != signing.id))
+            .chain(previous.map(|key| &key.public))
+    }
+
+    /// Signs with a new key from now on; the old one verifies for `keep` longer.
+    pub(crate) fn replaced(self, now: Timestamp, keep: Duration) -> Result<Self, Error> {
+        let new = SigningKey::generate(now)?;
+        self.succeeded_by(new, (now, now), keep)
+    }
+
+    /// Takes the steps that are due: a successor whose time has come takes over, and a
+    /// key of that age gets a successor, which signs after `lead`. Tells whether
+    /// anything changed.
+    pub(crate) fn advanced(self, now: Timestamp, terms: &Terms) -> Result<(Self, bool), Error> {
+        let mut keys = self;
+        let mut changed = false;
+        if let Some(next) = keys.next.take_if(|next| next.signs_from <= now) {
+            keys = keys.succeeded_by(next.key, (now, next.signs_from), terms.keep)?;
+            changed = true;
         }
-    }
-
-    /// Tells whether this ring can and should rotate.
-    pub(crate) fn is_due(&self, now: Timestamp, lifetime: Duration) -> bool {
-        let age = now.duration_since(self.keys().current.created_at);
-        self.inner.file.is_some() && Duration::try_from(age).is_ok_and(|age| lifetime <= age)
-    }
-
-    pub(crate) fn keys(&self) -> Arc<Keys> {
-        let keys = self
-            .inner
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&keys)
-    }
-
-    fn new(keys: Keys, file: Option<PathBuf>) -> Self {
-        // With both backends compiled in, jsonwebtoken panics unless one is chosen.
-        // Somebody may have chosen before: then that choice stands.
-        let _chosen = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Self {
-            inner: Arc::new(Inner {
-                keys: RwLock::new(Arc::new(keys)),
-                file,
-            }),
+        if keys.next.is_none() && keys.current.is_older(now, terms.lifetime) {
+            keys.next = Some(NextKey {
+                key: SigningKey::generate(now)?,
+                signs_from: after(now, terms.lead)?,
+            });
+            changed = true;
         }
+        Ok((keys, changed))
+    }
+
+    fn succeeded_by(
+        self,
+        new: SigningKey,
+        (now, since): (Timestamp, Timestamp),
+        keep: Duration,
+    ) -> Result<Self, Error> {
+        let mut previous = vec![RetiredKey {
+            public: self.current.public,
+            valid_until: Some(after(since, keep)?),
+        }];
+        previous.extend(self.previous.into_iter().filter(|key| key.is_valid(now)));
+        previous.truncate(PREVIOUS_MAX);
+        Ok(Self {
+            current: new,
+            next: self.next,
+            previous,
+        })
     }
 }
 
-impl fmt::Debug for KeyRing {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("KeyRing")
-            .field("kid", &self.keys().current.public.id)
-            .finish_non_exhaustive()
-    }
+/// When keys follow one another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// The age at which a key gets a successor.
+    pub(crate) lifetime: Duration,
+    /// How long a replaced key verifies.
+    pub(crate) keep: Duration,
+    /// How long a successor is known before it signs.
+    pub(crate) lead: Duration,
 }
 
-impl Keys {
-    /// Finds one of our own keys by its id, if it is valid at the time.
-    pub(crate) fn verifying(&self, id: &str, now: Timestamp) -> Option<&DecodingKey> {
-        if self.current.public.id == id {
-            return Some(&self.current.public.verifying);
-        }
-        self.previous
-            .iter()
-            .find(|key| key.public.id == id && key.is_valid(now))
-            .map(|key| &key.public.verifying)
-    }
+fn after(time: Timestamp, span: Duration) -> Result<Timestamp, Error> {
+    time.checked_add(span)
+        .map_err(|source| Error::internal("the time is out of range").with_source(source))
 }
 
 impl SigningKey {
@@ -258,7 +192,13 @@ impl SigningKey {
         }
     }
 
-    fn from_pkcs8(der: &[u8], created_at: Timestamp) -> Result<Self, Error> {
+    /// Tells whether the key has reached an age.
+    pub(crate) fn is_older(&self, now: Timestamp, age: Duration) -> bool {
+        let reached = Duration::try_from(now.duration_since(self.created_at));
+        reached.is_ok_and(|reached| age <= reached)
+    }
+
+    pub(crate) fn from_pkcs8(der: &[u8], created_at: Timestamp) -> Result<Self, Error> {
         let pair = Ed25519KeyPair::from_pkcs8(der).map_err(|source| {
             Error::internal("a key is not an Ed25519 key in PKCS#8 form").with("reason", source)
         })?;
@@ -296,7 +236,7 @@ impl PublicKey {
         bytes.try_into().ok().map(|bytes| Self::new(&bytes))
     }
 
-    fn to_jwk(&self) -> Jwk {
+    pub(crate) fn to_jwk(&self) -> Jwk {
         Jwk {
             kty: "OKP",
             crv: "Ed25519",
@@ -308,13 +248,13 @@ impl PublicKey {
     }
 }
 
-enum Block {
+pub(crate) enum Block {
     Private(Zeroizing<Vec<u8>>),
     Public([u8; KEY_BYTES]),
 }
 
 /// Reads the blocks of a PEM text (RFC 7468); text around them is a comment.
-fn pem_blocks(text: &str) -> Result<Vec<Block>, Error> {
+pub(crate) fn pem_blocks(text: &str) -> Result<Vec<Block>, Error> {
     let damaged = || Error::internal("the PEM text of a key is damaged");
     let mut blocks = Vec::new();
     let mut rest = text;

@@ -2,7 +2,9 @@
 
 mod identity;
 mod input;
+mod key_document;
 mod key_file;
+mod key_ring;
 mod keys;
 mod options;
 mod password;
@@ -12,6 +14,7 @@ mod token;
 
 pub use identity::{Identity, Me, SignedIn, Tenant, User};
 pub use input::{SignIn, SignUp};
-pub use keys::{Jwk, Jwks, KeyRing};
+pub use key_ring::KeyRing;
+pub use keys::{Jwk, Jwks};
 pub use options::{HashingOptions, IdentityOptions, ThrottleOptions};
 pub use session::Tokens;

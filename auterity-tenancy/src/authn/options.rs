@@ -39,7 +39,7 @@ pub struct IdentityOptions {
     /// How many sessions one member may have; the oldest make room.
     pub sessions_per_member_max: u32,
     /// The age at which [`Identity::maintain`](crate::Identity::maintain) replaces
-    /// the signing key of a key file.
+    /// the signing key.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::required")]
     pub key_lifetime: Duration,
     /// How passwords are hashed.

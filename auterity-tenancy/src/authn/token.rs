@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::keys::KeyRing;
+use super::key_ring::KeyRing;
 use super::options::IdentityOptions;
 use crate::authz::{Principal, Role};
 use crate::error::{Error, ErrorKind};
@@ -85,8 +85,9 @@ impl AccessTokens {
         let keys = self.keys.keys();
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(keys.current.public.id.clone());
-        jsonwebtoken::encode(&header, &claims, &keys.current.signing)
+        let key = keys.signing(now);
+        header.kid = Some(key.public.id.clone());
+        jsonwebtoken::encode(&header, &claims, &key.signing)
             .map(Secret::from)
             .map_err(|source| Error::internal("signing a token failed").with_source(source))
     }

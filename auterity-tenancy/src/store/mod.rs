@@ -5,6 +5,7 @@ pub(crate) mod entity;
 pub(crate) mod migration;
 pub(crate) mod sessions;
 pub(crate) mod users;
+pub(crate) mod vault;
 
 use jiff::Timestamp;
 

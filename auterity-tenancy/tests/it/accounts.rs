@@ -162,7 +162,8 @@ on_both! {
         assert_eq!(migrate(&world.db, world.now()).await.unwrap(), 0);
         world.sign_up("ada").await;
         world.sql("DROP TABLE refresh_tokens; DROP TABLE sessions; DROP TABLE memberships;
-                   DROP TABLE users; DROP TABLE tenants; DROP TABLE migrations").await;
+                   DROP TABLE users; DROP TABLE tenants; DROP TABLE vault;
+                   DROP TABLE migrations").await;
         let applied = join_all((0..4).map(|_| migrate(&world.db, world.now()))).await;
         let mut counts: Vec<_> = applied.into_iter().map(Result::unwrap).collect();
         counts.sort_unstable();

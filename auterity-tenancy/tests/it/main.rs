@@ -13,4 +13,5 @@ mod keys;
 mod policy;
 mod sessions;
 mod tokens;
+mod vault;
 mod world;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use auterity_core::clock::{Clock as _, Entropy as _, ManualClock, SystemEntropy};
 use auterity_tenancy::{
     ControlDb, ControlOptions, Error, Identity, IdentityOptions, KeyRing, SignIn, SignUp, SignedIn,
-    migrate,
+    Vault, migrate,
 };
 use jiff::{SignedDuration, Timestamp};
 use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
@@ -80,6 +80,16 @@ impl World {
         let keys =
             KeyRing::load_or_create(self.folder.path().join("keys.json"), self.clock.as_ref());
         Identity::new(options, db, clock, keys.unwrap()).unwrap()
+    }
+
+    /// Opens the same database once more, as a process does that shares its keys.
+    pub(crate) async fn sharing(&self, key: &str) -> Result<(Identity, Vault), Error> {
+        let db = ControlDb::connect(self.options.clone()).await?;
+        let clock = Arc::<ManualClock>::clone(&self.clock);
+        let vault = Vault::new(db.clone(), &key.into())?;
+        let keys = KeyRing::in_vault(vault.clone(), clock.as_ref()).await?;
+        let identity = Identity::new(&IdentityOptions::default(), db, clock, keys)?;
+        Ok((identity, vault))
     }
 
     /// Changes rows behind the service's back, as another node would.

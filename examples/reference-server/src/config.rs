@@ -77,6 +77,10 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     database_url: Option<String>,
+    /// File with the key under which processes on one PostgreSQL keep what they share:
+    /// `openssl rand -hex 32` [default: a key kept in the data folder]
+    #[arg(long, global = true, env = "AUTERITY_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// TOML file with any of the settings
     #[arg(long, global = true, env = "AUTERITY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -264,6 +268,7 @@ pub(crate) struct Migrate {
 struct FileSettings {
     data: Option<PathBuf>,
     database_url: Option<String>,
+    key_file: Option<PathBuf>,
     secrets: Option<PathBuf>,
     allow_private_addresses: Option<bool>,
     enable_run: Option<Vec<RunKind>>,
@@ -294,6 +299,7 @@ struct FileSettings {
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) database_url: Option<String>,
+    pub(crate) key_file: Option<PathBuf>,
     /// The file of secrets; what it must hold depends on the command.
     pub(crate) secrets: Option<PathBuf>,
     pub(crate) private_addresses: bool,
@@ -355,6 +361,7 @@ impl Settings {
         Ok(Self {
             data,
             database_url: common.database_url.clone().or(file.database_url),
+            key_file: common.key_file.clone().or(file.key_file),
             secrets: common.secrets.clone().or(file.secrets),
             private_addresses: common
                 .allow_private_addresses

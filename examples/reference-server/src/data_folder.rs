@@ -10,6 +10,9 @@ use auterity_tenancy::Secret;
 
 use crate::failure::Failure;
 
+/// The file of the vault's key.
+pub(crate) const VAULT_KEY: &str = "vault-key";
+
 /// The data folder, held by this process alone.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
@@ -78,15 +81,14 @@ impl DataFolder {
         })
     }
 
-    /// Gives the key that authenticates page cursors.
+    /// Gives the key that authenticates page cursors, for a process alone.
     pub(crate) fn cursor_key(&self) -> Result<Secret, Failure> {
-        let key = self.kept("cursor-key", || {
-            let mut random = [0_u8; 32];
-            SystemEntropy.fill(&mut random);
-            let letters: Vec<String> = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            letters.concat()
-        })?;
-        Ok(Secret::from(key))
+        Ok(Secret::from(self.kept("cursor-key", random_key)?))
+    }
+
+    /// Gives the key of the vault, unless the host names a file with it.
+    pub(crate) fn vault_key(&self) -> Result<Secret, Failure> {
+        Ok(Secret::from(self.kept(VAULT_KEY, random_key)?))
     }
 
     /// Gives the scope of the tenant for work without sign-in.
@@ -100,6 +102,14 @@ impl DataFolder {
         })?;
         Ok(Scope::new(tenant, auterity_core::Actor::Host))
     }
+}
+
+/// Makes a key of 64 hexadecimal digits.
+pub(crate) fn random_key() -> String {
+    let mut random = [0_u8; 32];
+    SystemEntropy.fill(&mut random);
+    let digits: Vec<String> = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 /// Makes a folder that only its owner may enter: it holds keys.

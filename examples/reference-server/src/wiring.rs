@@ -10,10 +10,12 @@ use auterity_core::functions::{
 };
 use auterity_core::store::{SeaOptions, SeaStore, Store};
 use auterity_http::{Kind, Metrics};
-use auterity_tenancy::{ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing};
+use auterity_tenancy::{
+    ControlDb, ControlOptions, Identity, IdentityOptions, KeyRing, Secret, Vault,
+};
 
 use crate::config::{RunKind, Settings};
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, VAULT_KEY, random_key};
 use crate::failure::{Failure, chain};
 
 fn is_postgres(url: &str) -> bool {
@@ -56,15 +58,13 @@ fn sqlite_url(path: &Path) -> String {
 }
 
 /// Opens users, tenants and sessions, and brings their schema up.
-pub(crate) async fn identity(
+pub(crate) async fn control(
     settings: &Settings,
     folder: &DataFolder,
-) -> Result<Identity, Failure> {
-    let clock = Arc::new(SystemClock);
+) -> Result<ControlDb, Failure> {
     let db = open_control(settings, &folder.file("control.db")).await?;
-    auterity_tenancy::migrate(&db, clock.now()).await?;
-    let keys = KeyRing::load_or_create(folder.file("signing-keys.json"), clock.as_ref())?;
-    Ok(Identity::new(&IdentityOptions::default(), db, clock, keys)?)
+    auterity_tenancy::migrate(&db, SystemClock.now()).await?;
+    Ok(db)
 }
 
 /// Opens the control database as it is; the file serves where no PostgreSQL is named.
@@ -81,16 +81,75 @@ pub(crate) fn is_shared(settings: &Settings) -> bool {
     settings.database_url.as_deref().is_some_and(is_postgres)
 }
 
-/// The settings of the HTTP layer.
-pub(crate) fn http_options(
+/// The keys of a server process.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    signing: KeyRing,
+    cursors: Secret,
+}
+
+/// Gives the keys: those that all processes on a shared database have, or this one's.
+pub(crate) async fn keys(
     settings: &Settings,
     folder: &DataFolder,
-) -> Result<auterity_http::Options, Failure> {
-    Ok(auterity_http::Options {
-        public_url: settings.public_url.clone(),
-        cursor_key: Some(folder.cursor_key()?),
-        ..auterity_http::Options::default()
+    db: &ControlDb,
+) -> Result<Keys, Failure> {
+    let clock = SystemClock;
+    if !is_shared(settings) {
+        return Ok(Keys {
+            signing: KeyRing::load_or_create(folder.file("signing-keys.json"), &clock)?,
+            cursors: folder.cursor_key()?,
+        });
+    }
+    let vault = Vault::new(db.clone(), &vault_key(settings, folder)?)?;
+    let signing = KeyRing::in_vault(vault.clone(), &clock).await;
+    let signing = signing.map_err(|error| not_shared(settings, folder, &error))?;
+    let make = || Ok(Secret::from(random_key()));
+    let cursors = vault.kept("cursor-key", clock.now(), make).await?;
+    Ok(Keys { signing, cursors })
+}
+
+fn vault_key(settings: &Settings, folder: &DataFolder) -> Result<Secret, Failure> {
+    let Some(path) = &settings.key_file else {
+        return folder.vault_key();
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let place = path.display();
+        Failure::usage(format!("the key file {place} cannot be read: {error}"))
+    })?;
+    Ok(Secret::from(text))
+}
+
+/// Says why a process cannot have the keys of the others.
+fn not_shared(
+    settings: &Settings,
+    folder: &DataFolder,
+    error: &auterity_tenancy::Error,
+) -> Failure {
+    let why = chain(error);
+    let own = folder.file(VAULT_KEY);
+    Failure::work(match &settings.key_file {
+        Some(path) => format!("{why}; --key-file is {}", path.display()),
+        None => format!(
+            "{why}: all processes on one database need the same --key-file; without it, each uses the one in its data folder, here {}",
+            own.display()
+        ),
     })
+}
+
+/// Users, tenants and sessions.
+pub(crate) fn identity(db: ControlDb, keys: &Keys) -> Result<Identity, Failure> {
+    let (options, clock) = (IdentityOptions::default(), Arc::new(SystemClock));
+    Ok(Identity::new(&options, db, clock, keys.signing.clone())?)
+}
+
+/// The settings of the HTTP layer.
+pub(crate) fn http_options(settings: &Settings, keys: Keys) -> auterity_http::Options {
+    auterity_http::Options {
+        public_url: settings.public_url.clone(),
+        cursor_key: Some(keys.cursors),
+        ..auterity_http::Options::default()
+    }
 }
 
 /// What is counted and measured. The HTTP layer adds its requests by itself.

@@ -6,7 +6,8 @@ use auterity_core::Scope;
 use auterity_core::clock::Clock;
 use jiff::Timestamp;
 
-use crate::authn::keys::{Jwks, KeyRing};
+use crate::authn::key_ring::KeyRing;
+use crate::authn::keys::Jwks;
 use crate::authn::options::IdentityOptions;
 use crate::authn::password::Hasher;
 use crate::authn::session::{SessionRules, Tokens};

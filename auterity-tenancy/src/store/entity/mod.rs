@@ -9,3 +9,4 @@ pub(crate) mod refresh_token;
 pub(crate) mod session;
 pub(crate) mod tenant;
 pub(crate) mod user;
+pub(crate) mod vault;

@@ -1,5 +1,6 @@
 /// Users are global, tenants own data, a membership joins the two with a role, a
-/// session is one sign-in and the family of its refresh tokens.
+/// session is one sign-in and the family of its refresh tokens. The vault keeps what
+/// processes share, sealed.
 pub(super) const SQL: &str = "
 CREATE TABLE users (
     id {uuid} PRIMARY KEY,
@@ -44,5 +45,10 @@ CREATE TABLE refresh_tokens (
     generation INTEGER NOT NULL,
     used_at {integer},
     CONSTRAINT refresh_tokens_generation_key UNIQUE (session_id, generation)
+);
+CREATE TABLE vault (
+    name TEXT PRIMARY KEY,
+    sealed {bytes} NOT NULL,
+    changed_at {integer} NOT NULL
 );
 ";

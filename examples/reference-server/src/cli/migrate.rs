@@ -22,7 +22,7 @@ pub(super) async fn migrate(
     }
     let folder = DataFolder::open(&settings.data)?;
     wiring::store(&settings, &folder).await?;
-    wiring::identity(&settings, &folder).await?;
+    wiring::control(&settings, &folder).await?;
     if as_json {
         return print(&json!({ "migrated": true }).to_string());
     }

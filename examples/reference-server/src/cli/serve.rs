@@ -22,8 +22,10 @@ use crate::{assets, secrets, wiring};
 
 /// How long requests and effects under way may take when the server is asked to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// How often ended sessions are deleted.
-const MAINTAIN_EVERY: Duration = Duration::from_hours(1);
+/// How often keys that other processes made are looked for.
+const KEYS_EVERY: Duration = Duration::from_mins(1);
+/// After how many of those looks ended sessions are deleted and old keys replaced.
+const LOOKS_PER_UPKEEP: u32 = 60;
 
 /// How long the databases may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -34,7 +36,9 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let listeners = Listeners::bind(&settings).await?;
     let folder = DataFolder::open(&settings.data)?;
     let store = wiring::store(&settings, &folder).await?;
-    let identity = wiring::identity(&settings, &folder).await?;
+    let control = wiring::control(&settings, &folder).await?;
+    let keys = wiring::keys(&settings, &folder, &control).await?;
+    let identity = wiring::identity(control, &keys)?;
     let engine = wiring::engine(&settings, &folder, Arc::clone(&store), secrets).await?;
     let routines = Routines::new();
     drop(routines.spawn(
@@ -52,7 +56,7 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let services = Services {
         engine: engine.handle(),
         identity: identity.clone(),
-        options: wiring::http_options(&settings, &folder)?,
+        options: wiring::http_options(&settings, keys),
         metrics: wiring::metrics(engine.handle()),
         on_sign_up: settings.demo.then(|| demo.on_sign_up()),
     };
@@ -165,14 +169,19 @@ fn stop_signal() -> Result<CancellationToken, Failure> {
 }
 
 async fn maintain(identity: Identity, stop: CancellationToken) {
-    let clock = Arc::new(SystemClock);
-    loop {
+    let clock = SystemClock;
+    for look in 1_u32.. {
         tokio::select! {
-            () = clock.sleep_until(clock.now() + MAINTAIN_EVERY) => {}
+            () = clock.sleep_until(clock.now() + KEYS_EVERY) => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = identity.maintain().await {
-            tracing::warn!(error = %error, "ended sessions were not deleted");
+        let done = if look.is_multiple_of(LOOKS_PER_UPKEEP) {
+            identity.maintain().await.map(drop)
+        } else {
+            identity.reload_keys().await
+        };
+        if let Err(error) = done {
+            tracing::warn!(error = %error, "sessions and keys were not looked after");
         }
     }
 }

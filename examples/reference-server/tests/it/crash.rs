@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::database::Database;
 use crate::server::{Server, User};
 
 const EXECUTIONS: usize = 500;
@@ -162,46 +163,7 @@ async fn executions_survive_kills_on_postgresql() {
         println!("SKIPPED: AUTERITY_TEST_POSTGRES_URL is not set");
         return;
     };
-    let database = Database::create(&url).await;
+    let database = Database::create("crash", &url).await;
     survives(Some(&database.url)).await;
     database.drop(&url).await;
-}
-
-/// A database of the test's own.
-struct Database {
-    name: String,
-    url: String,
-}
-
-impl Database {
-    async fn create(url: &str) -> Self {
-        let name = format!("auterity_crash_{}", std::process::id());
-        execute(url, &format!("CREATE DATABASE {name}")).await;
-        let (base, query) = url
-            .split_once('?')
-            .map_or((url, ""), |(base, query)| (base, query));
-        let (server, _) = base.rsplit_once('/').expect("a database in the URL");
-        let query = if query.is_empty() {
-            String::new()
-        } else {
-            format!("?{query}")
-        };
-        let url = format!("{server}/{name}{query}");
-        Self { name, url }
-    }
-
-    async fn drop(self, url: &str) {
-        execute(url, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
-    }
-}
-
-async fn execute(url: &str, text: &str) {
-    use sqlx::{Connection, Executor};
-    let mut connection = sqlx::PgConnection::connect(url)
-        .await
-        .expect("PostgreSQL answers");
-    connection
-        .execute(sqlx::AssertSqlSafe(text.to_owned()))
-        .await
-        .expect("executed");
 }

@@ -8,6 +8,8 @@
 
 mod commands;
 mod crash;
+mod database;
 mod journey;
 mod secrets;
 mod server;
+mod shared;
