@@ -7,11 +7,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::figures::Tally;
-use super::journal::Journal;
+use super::journal::{Appended, Journal};
 use super::progress::Prepared;
 use crate::Error;
 use crate::interpreter::Event;
-use crate::store::{Entry, Outcome};
+use crate::store::Entry;
 
 /// Events that may gather before the execution waits for the journal.
 const EVENTS_MAX: usize = 256;
@@ -19,29 +19,28 @@ const EVENTS_MAX: usize = 256;
 /// Bytes of events and state that may gather before the execution waits.
 const BYTES_MAX: usize = 1 << 20;
 
-/// An entry that gathers or is on its way.
+/// What an entry records that gathers or is on its way.
 #[derive(Debug)]
 pub(super) struct Decided {
-    pub(super) entry: Entry,
     pub(super) events: Vec<Event>,
     pub(super) tally: Tally,
     /// Whether something began before the entry's commit.
     pub(super) ran_ahead: bool,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Outcome, Error>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Appended, Error>> + Send>>;
 
 /// The journal's answer to an entry, with what followed from it here.
 pub(super) struct Confirmed {
-    pub(super) outcome: Outcome,
-    pub(super) decided: Box<Decided>,
+    pub(super) appended: Appended,
+    pub(super) decided: Decided,
 }
 
 /// The entries of one execution between decision and commit.
 #[derive(Default)]
 pub(super) struct Ahead {
-    sent: Option<(Answer, Box<Decided>)>,
-    gathered: Option<Box<Decided>>,
+    sent: Option<(Answer, Decided)>,
+    gathered: Option<(Entry, Decided)>,
     bytes: usize,
 }
 
@@ -52,7 +51,8 @@ impl Ahead {
 
     /// Tells whether nothing more should be decided before the journal has answered.
     pub(super) fn is_full(&self) -> bool {
-        let gathered = self.gathered.as_ref().map_or(0, |one| one.events.len());
+        let gathered = self.gathered.as_ref();
+        let gathered = gathered.map_or(0, |(_, decided)| decided.events.len());
         EVENTS_MAX <= gathered || BYTES_MAX <= self.bytes
     }
 
@@ -66,31 +66,29 @@ impl Ahead {
         self.bytes += entry.snapshot.as_ref().map_or(0, |kept| kept.state.len());
         match &mut self.gathered {
             None => {
-                self.gathered = Some(Box::new(Decided {
-                    entry,
+                let decided = Decided {
                     events,
                     tally,
                     ran_ahead,
-                }));
+                };
+                self.gathered = Some((entry, decided));
             }
-            Some(gathered) => {
-                gathered.ran_ahead |= ran_ahead;
-                gathered.events.extend(events);
-                gathered.tally.add(&tally);
-                merge(&mut gathered.entry, entry);
+            Some((earlier, decided)) => {
+                decided.ran_ahead |= ran_ahead;
+                decided.events.extend(events);
+                decided.tally.add(&tally);
+                merge(earlier, entry);
             }
         }
     }
 
     /// Sends what has gathered, unless something is on its way already.
-    ///
-    /// The entries' copies for the way are cheap: payloads are shared.
     pub(super) fn send(&mut self, journal: &Journal) {
         if self.sent.is_none()
-            && let Some(decided) = self.gathered.take()
+            && let Some((entry, decided)) = self.gathered.take()
         {
             self.bytes = 0;
-            let answer = journal.send(decided.entry.clone());
+            let answer = journal.send(entry);
             self.sent = Some((Box::pin(answer), decided));
         }
     }
@@ -103,12 +101,12 @@ impl Ahead {
         let Some((answer, _)) = &mut self.sent else {
             return std::future::pending().await;
         };
-        let outcome = answer.await;
+        let appended = answer.await;
         let Some((_, decided)) = self.sent.take() else {
             return std::future::pending().await;
         };
         Ok(Confirmed {
-            outcome: outcome?,
+            appended: appended?,
             decided,
         })
     }

@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::control::Action;
 use super::execution::Active;
+use super::journal::Appended;
 use super::life::{Core, Life};
 use super::progress::{Given, Identity, Prepared, Progress};
 use super::start::{Checked, Started};
@@ -63,7 +64,7 @@ impl Core {
             start.gates.clear();
         }
         let held = !start.gates.is_empty();
-        entry.start = Some(start);
+        entry.start = Some(Box::new(start));
         let owned = entry.next == Next::Owned && !held;
         let place = self.life().filter(|_| owned).and_then(|life| {
             let permit = self.permit(&life, progress.identity.tenant)?;
@@ -73,32 +74,32 @@ impl Core {
         if held || (owned && place.is_none()) {
             entry.next = Next::Queued;
         }
-        let (next, messages) = (entry.next.clone(), entry.messages.clone());
-        let told = self.lifecycle_is_read().then(|| entry.events.clone());
         let journal = place
             .as_ref()
             .map_or(&self.unfenced, |(_, life, _)| &life.journal);
-        let started = started(id, journal.append(entry).await?)?;
+        let Appended { outcome, entry } = journal.append(entry).await?;
+        let started = started(id, outcome)?;
         if started.existing {
             // It may be there by a write of this start whose answer was lost: then it is
             // the worker's, and nobody works on it, as if this future had been dropped.
             return Ok(started);
         }
         self.meter.started();
-        self.meter.committed(&tally, &next);
-        self.feed.grew(id, &next, || progress.growth(&next));
-        if let Some(rows) = told {
-            self.tell_lifecycle(&progress.identity, &rows, &next);
+        let next = &entry.next;
+        self.meter.committed(&tally, next);
+        self.feed.grew(id, next, || progress.growth(next));
+        if self.lifecycle_is_read() {
+            self.tell_lifecycle(&progress.identity, &entry.events, next);
         }
-        self.changed(progress.identity.tenant, || progress.row(&next));
-        self.announce(&messages).await;
+        self.changed(progress.identity.tenant, || progress.row(next));
+        self.announce(&entry.messages).await;
         match place {
             Some((starting, life, permit)) => {
                 let active = Active::new(Arc::clone(self), life, progress, permit);
                 drop(self.routines.spawn("execution", active.work(effects)));
                 starting.arrived();
             }
-            None if next == Next::Queued => self.queued().await,
+            None if *next == Next::Queued => self.queued().await,
             None => {}
         }
         Ok(started)
@@ -131,7 +132,7 @@ impl Core {
         let entry = Entry {
             tenant: scope.tenant(),
             execution: checked.id,
-            start: Some(checked.start),
+            start: Some(Box::new(checked.start)),
             events: Vec::new(),
             snapshot: None,
             subscribe: Vec::new(),
@@ -140,7 +141,8 @@ impl Core {
             messages: Vec::new(),
             next: Next::Queued,
         };
-        let started = started(checked.id, self.unfenced.append(entry).await?)?;
+        let appended = self.unfenced.append(entry).await?;
+        let started = started(checked.id, appended.outcome)?;
         if started.existing {
             return Ok(started);
         }

@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::ahead::{Ahead, Confirmed, Decided};
 use super::control::Command;
 use super::figures::Tally;
+use super::journal::Appended;
 use super::life::{Core, Life};
 use super::perform::Performed;
 use super::progress::Progress;
@@ -315,7 +316,7 @@ impl Active {
             return self.settle(effects).await;
         }
         self.ahead.send(&self.life.journal);
-        self.perform_ahead(effects);
+        self.perform(effects);
         Ok(After::Stay)
     }
 
@@ -324,6 +325,7 @@ impl Active {
     pub(super) fn is_idle(&self) -> bool {
         !self.life.is_over()
             && self.performing.is_empty()
+            && self.done.is_empty()
             && self.transacting.is_empty()
             && self.effects.is_empty()
             && self.waiting.is_empty()
@@ -354,11 +356,11 @@ impl Active {
     /// Takes the journal's answer. A break says that the execution went back to where the
     /// journal has it, so that what was to follow is void.
     async fn confirm(&mut self, confirmed: Confirmed) -> Result<ControlFlow<After, After>, Error> {
-        let Confirmed { outcome, decided } = confirmed;
-        match outcome {
+        let Confirmed { appended, decided } = confirmed;
+        match appended.outcome {
             Outcome::Recorded => {}
             Outcome::Refused(reason) => {
-                let refused = Box::pin(self.refused(*decided, &reason));
+                let refused = Box::pin(self.refused(decided, &reason));
                 return refused.await.map(ControlFlow::Break);
             }
             Outcome::AlreadyRecorded | Outcome::Exists(_) => {
@@ -366,8 +368,9 @@ impl Active {
                 return Err(Error::new(ErrorKind::Fenced, message));
             }
         }
-        let Decided { entry, tally, .. } = &*decided;
-        Ok(ControlFlow::Continue(self.recorded(entry, tally).await))
+        let Appended { entry, .. } = &appended;
+        let after = self.recorded(entry, &decided.tally).await;
+        Ok(ControlFlow::Continue(after))
     }
 
     /// Counts an entry that is committed, and tells everybody what it brings.

@@ -52,7 +52,14 @@ impl Drop for Waits {
 #[derive(Debug)]
 struct Append {
     entry: Entry,
-    done: oneshot::Sender<Result<Outcome, Error>>,
+    done: oneshot::Sender<Result<Appended, Error>>,
+}
+
+/// The journal's answer, with the entry that it is about.
+#[derive(Debug)]
+pub(super) struct Appended {
+    pub(super) outcome: Outcome,
+    pub(super) entry: Entry,
 }
 
 /// The writer's other end.
@@ -106,7 +113,7 @@ impl Journal {
     ///
     /// # Cancel safety
     /// A dropped future may leave the entry committed.
-    pub(super) async fn append(&self, entry: Entry) -> Result<Outcome, Error> {
+    pub(super) async fn append(&self, entry: Entry) -> Result<Appended, Error> {
         self.send(entry).await
     }
 
@@ -114,7 +121,7 @@ impl Journal {
     pub(super) fn send(
         &self,
         entry: Entry,
-    ) -> impl Future<Output = Result<Outcome, Error>> + Send + 'static {
+    ) -> impl Future<Output = Result<Appended, Error>> + Send + 'static {
         let waits = Waits::new(&self.waiting);
         let gone = || Error::new(ErrorKind::Stopping, "the engine is stopping");
         let (done, answer) = oneshot::channel();
@@ -161,8 +168,9 @@ impl Writer {
                 Ok(outcomes) => {
                     let took = self.clock.now().duration_since(began);
                     self.meter.batch(entries.len(), took);
-                    for (done, outcome) in waiting.into_iter().zip(outcomes) {
-                        if done.send(Ok(outcome)).is_err() {
+                    let answers = entries.into_iter().zip(outcomes);
+                    for (done, (entry, outcome)) in waiting.into_iter().zip(answers) {
+                        if done.send(Ok(Appended { outcome, entry })).is_err() {
                             // A start whose caller went away has nobody to work on it.
                             self.adrift.set();
                         }

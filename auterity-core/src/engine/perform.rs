@@ -28,9 +28,21 @@ pub(super) enum Performed {
     Awaiting { effect: u64 },
 }
 
+impl Performed {
+    fn effect(&self) -> u64 {
+        match self {
+            Self::Ended { effect, .. } | Self::Awaiting { effect } => *effect,
+        }
+    }
+}
+
 impl Active {
-    /// Begins effects and gives up those that are not wanted any more.
+    /// Begins effects and gives up those that are not wanted any more. One that comes
+    /// alone begins on the spot and often ends there.
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        if let [Effect::Perform { effect }] = effects[..] {
+            return self.begin_here(effect);
+        }
         for effect in effects {
             match effect {
                 Effect::Perform { effect } => self.begin(effect),
@@ -46,15 +58,41 @@ impl Active {
     }
 
     pub(super) fn begin(&mut self, effect: u64) {
-        let Some((doing, request)) = self.prepare(effect) else {
+        if let Some(work) = self.work_of(effect) {
+            let handle = self.performing.spawn(work);
+            self.handles.insert(effect, handle);
+        }
+    }
+
+    fn begin_here(&mut self, effect: u64) {
+        let Some(work) = self.work_of(effect) else {
             return;
         };
+        let mut work = Box::pin(work);
+        match work.as_mut().now_or_never() {
+            Some(done) => self.done.push(done),
+            None => {
+                let handle = self.performing.spawn(work);
+                self.handles.insert(effect, handle);
+            }
+        }
+    }
+
+    /// Gives the work of an effect, unless it is not to begin or the execution does it
+    /// itself, in a transaction.
+    fn work_of(
+        &mut self,
+        effect: u64,
+    ) -> Option<impl Future<Output = Performed> + Send + 'static> {
+        let (doing, request) = self.prepare(effect)?;
         match doing.in_transaction(request) {
-            Ok(transact) => self.transacting.push_back(transact),
+            Ok(transact) => {
+                self.transacting.push_back(transact);
+                None
+            }
             Err(asked) => {
                 let (doing, request) = *asked;
-                let handle = self.performing.spawn(doing.work(request));
-                self.handles.insert(effect, handle);
+                Some(doing.work(request))
             }
         }
     }
@@ -81,37 +119,19 @@ impl Active {
             .is_some_and(|found| found.declared_durability() == Durability::Pipelined)
     }
 
-    /// Begins calls that need not wait for a commit. One that comes alone begins on the
-    /// spot and often ends there.
-    pub(super) fn perform_ahead(&mut self, effects: Vec<Effect>) {
-        let [Effect::Perform { effect }] = effects[..] else {
-            return self.perform(effects);
-        };
-        let Some((doing, request)) = self.prepare(effect) else {
-            return;
-        };
-        let mut work = Box::pin(doing.work(request));
-        match work.as_mut().now_or_never() {
-            Some(done) => self.done.push(done),
-            None => {
-                let handle = self.performing.spawn(work);
-                self.handles.insert(effect, handle);
-            }
-        }
-    }
-
     /// Gives what an effect asks for, unless it is not to begin.
     fn prepare(&self, effect: u64) -> Option<Asked> {
         let state = &self.progress.state;
         // A later event of the same entry may have given the effect up, or suspended the
         // execution. A resumed one asks again for everything that is not at its end.
         let begins = state.expects(effect) && !state.is_suspended();
-        let begun = self.handles.contains_key(&effect)
+        let is_begun = self.handles.contains_key(&effect)
+            || self.done.iter().any(|done| done.effect() == effect)
             || self
                 .transacting
                 .iter()
                 .any(|one| one.doing.effect == effect);
-        if self.life.is_over() || !begins || begun {
+        if self.life.is_over() || !begins || is_begun {
             return None;
         }
         let identity = &self.progress.identity;

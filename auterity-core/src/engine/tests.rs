@@ -381,7 +381,7 @@ fn start_of(execution: ExecutionId) -> Entry {
         version: "1.0.0".to_owned(),
     };
     Entry {
-        start: Some(Start {
+        start: Some(Box::new(Start {
             workflow,
             program: ProgramHash::of("text"),
             input: "{}".into(),
@@ -391,7 +391,7 @@ fn start_of(execution: ExecutionId) -> Entry {
             priority: 0,
             gates: Vec::new(),
             at: Timestamp::UNIX_EPOCH,
-        }),
+        })),
         ..event_of(execution, 1)
     }
 }
@@ -456,7 +456,7 @@ async fn entries_of_one_execution_go_into_one_batch_each() {
     let (outcomes, ()) = tokio::join!(appends, writer.work());
     let outcomes: Vec<Outcome> = outcomes
         .into_iter()
-        .map(|outcome| outcome.expect("it appends"))
+        .map(|appended| appended.expect("it appends").outcome)
         .collect();
     let recorded = Outcome::Recorded;
     assert_eq!(
@@ -476,9 +476,10 @@ async fn start_that_was_there_before_a_repeated_write_is_no_new_one() {
     let id = ExecutionId::generate(Timestamp::UNIX_EPOCH, &SeededEntropy::new(3));
     let appends = async {
         let first = journal.append(start_of(id)).await.expect("it appends");
-        assert_eq!(first, Outcome::Recorded);
+        assert_eq!(first.outcome, Outcome::Recorded);
         script.refuses_once.store(true, Ordering::Relaxed);
-        let again = journal.append(start_of(id)).await.expect("it appends");
+        let again = journal.append(start_of(id)).await;
+        let again = again.expect("it appends").outcome;
         drop(journal);
         again
     };

@@ -391,7 +391,7 @@ pub struct Entry {
     /// Which execution.
     pub execution: ExecutionId,
     /// Present in the entry that creates the execution.
-    pub start: Option<Start>,
+    pub start: Option<Box<Start>>,
     /// The new events, in order.
     pub events: Vec<EventRow>,
     /// The state after the last of the events, if it is to be kept.

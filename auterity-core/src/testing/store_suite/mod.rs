@@ -176,7 +176,7 @@ fn entry(number: u128, sequence: u64, next: Next) -> Entry {
 
 fn started(number: u128, next: Next) -> Entry {
     let mut entry = entry(number, 1, next);
-    entry.start = Some(Start {
+    entry.start = Some(Box::new(Start {
         workflow: workflow("order"),
         program: ProgramHash::of("order"),
         input: "{\"a\":1}".into(),
@@ -186,7 +186,7 @@ fn started(number: u128, next: Next) -> Entry {
         priority: 0,
         gates: Vec::new(),
         at: at(i64::try_from(number).unwrap_or(0)),
-    });
+    }));
     entry
 }
 

@@ -112,20 +112,22 @@ fn entry(number: u128, sequence: u64, next: Next) -> Entry {
     Entry {
         tenant: tenant(),
         execution: execution(number),
-        start: (sequence == 1).then(|| Start {
-            workflow: WorkflowRef {
-                namespace: "test".to_owned(),
-                name: "order".to_owned(),
-                version: "1.0.0".to_owned(),
-            },
-            program: ProgramHash::of("order"),
-            input: "{}".into(),
-            parent: None,
-            idempotency_key: None,
-            attributes: [("half".to_owned(), (number % 2).to_string())].into(),
-            priority: 0,
-            gates: Vec::new(),
-            at: now(),
+        start: (sequence == 1).then(|| {
+            Box::new(Start {
+                workflow: WorkflowRef {
+                    namespace: "test".to_owned(),
+                    name: "order".to_owned(),
+                    version: "1.0.0".to_owned(),
+                },
+                program: ProgramHash::of("order"),
+                input: "{}".into(),
+                parent: None,
+                idempotency_key: None,
+                attributes: [("half".to_owned(), (number % 2).to_string())].into(),
+                priority: 0,
+                gates: Vec::new(),
+                at: now(),
+            })
         }),
         events: vec![EventRow {
             sequence,

@@ -55,7 +55,7 @@ fn start(number: u128) -> Entry {
     Entry {
         tenant: tenant(number),
         execution: execution(number),
-        start: Some(Start {
+        start: Some(Box::new(Start {
             workflow: workflow(number),
             program: ProgramHash::of(&number.to_string()),
             input: "{}".into(),
@@ -65,7 +65,7 @@ fn start(number: u128) -> Entry {
             priority: i32::try_from(number % 3).unwrap_or(0),
             gates: Vec::new(),
             at: at(number),
-        }),
+        })),
         events: (1..=5).map(event).collect(),
         snapshot: Some(Snapshot {
             sequence: 4,

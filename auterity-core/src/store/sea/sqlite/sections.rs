@@ -412,7 +412,7 @@ fn ids(entry: &Entry) -> (Hex, Hex) {
 fn with_start<'e>(entries: &[&'e Entry]) -> impl Iterator<Item = (&'e Entry, &'e Start)> {
     entries
         .iter()
-        .filter_map(|entry| Some((*entry, entry.start.as_ref()?)))
+        .filter_map(|entry| Some((*entry, entry.start.as_deref()?)))
 }
 
 fn pairs<'e, I: Iterator>(
