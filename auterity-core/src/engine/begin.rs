@@ -39,10 +39,12 @@ impl Core {
             priority: start.priority,
             given: Some(Arc::new(given)),
         });
-        let input = checked.input;
+        let event = Event::Started {
+            input: checked.input,
+            nesting: checked.nesting,
+        };
         let _hold = checked.hold;
-        self.commit_start(progress, start, Event::Started { input })
-            .await
+        self.commit_start(progress, start, event).await
     }
 
     /// Commits an execution with its first event: here if it passes no gates, there is
@@ -58,7 +60,9 @@ impl Core {
             mut entry,
             effects,
             tally,
-        } = progress.prepare(self, std::slice::from_ref(&event), Vec::new(), true)?;
+        } = progress
+            .prepare(self, std::slice::from_ref(&event), Vec::new(), true)
+            .await?;
         if matches!(entry.next, Next::Ended(_)) {
             // Nothing is left that could be held.
             start.gates.clear();

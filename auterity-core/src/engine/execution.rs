@@ -49,6 +49,8 @@ pub(super) struct Active {
     pub(super) performing: JoinSet<Performed>,
     /// What came of effects that ended as they began.
     pub(super) done: Vec<Performed>,
+    /// What leaves with the next entry: events that it emitted.
+    outgoing: Vec<InboxMessage>,
     /// What is decided and not confirmed.
     ahead: Ahead,
     /// An answer of the journal that is to be looked at.
@@ -89,6 +91,7 @@ impl Active {
             lingering: false,
             performing: JoinSet::new(),
             done: Vec::new(),
+            outgoing: Vec::new(),
             ahead: Ahead::default(),
             confirmed: None,
             pipelines: true,
@@ -138,7 +141,7 @@ impl Active {
         loop {
             if self.waiting.is_empty() {
                 let effects = std::mem::take(&mut self.effects);
-                self.perform(effects);
+                self.perform(effects).await;
             }
             let mut events = self.wait().await;
             if self.life.lost.is_cancelled() {
@@ -264,8 +267,12 @@ impl Active {
         done: Result<Performed, tokio::task::JoinError>,
         events: &mut Vec<Event>,
     ) {
-        let (effect, result) = match done {
-            Ok(Performed::Ended { effect, result }) => (effect, result),
+        let (effect, result, messages) = match done {
+            Ok(Performed::Ended {
+                effect,
+                result,
+                messages,
+            }) => (effect, result, messages),
             Ok(Performed::Awaiting { effect }) => {
                 self.handles.remove(&effect);
                 return;
@@ -276,6 +283,7 @@ impl Active {
         self.handles.remove(&effect);
         if self.progress.state.expects(effect) {
             events.push(Event::EffectEnded { effect, result });
+            self.outgoing.extend(messages);
         }
     }
 
@@ -308,7 +316,11 @@ impl Active {
         consumed: Vec<InboxId>,
     ) -> Result<After, Error> {
         let idle = self.is_idle();
-        let mut prepared = self.progress.prepare(&self.core, &events, consumed, idle)?;
+        let mut prepared = self
+            .progress
+            .prepare(&self.core, &events, consumed, idle)
+            .await?;
+        prepared.entry.messages.append(&mut self.outgoing);
         let effects = std::mem::take(&mut prepared.effects);
         let runs_ahead = self.pipelines && self.may_precede_commit(&events, &effects);
         self.ahead.gather(prepared, events, runs_ahead);
@@ -316,7 +328,7 @@ impl Active {
             return self.settle(effects).await;
         }
         self.ahead.send(&self.life.journal);
-        self.perform(effects);
+        self.perform(effects).await;
         Ok(After::Stay)
     }
 
@@ -348,7 +360,7 @@ impl Active {
             }
         }
         if matches!(after, After::Stay) {
-            self.perform(effects);
+            self.perform(effects).await;
         }
         Ok(after)
     }
@@ -428,7 +440,7 @@ impl Active {
         if decided.ran_ahead {
             tracing::warn!(reason, "calls that ran ahead of the journal are repeated");
             self.pipelines = false;
-            self.begin_again(loaded.inbox);
+            self.begin_again(loaded.inbox).await;
             return Ok(After::Stay);
         }
         let replaced: Vec<Event> = decided
@@ -449,16 +461,17 @@ impl Active {
     }
 
     /// Gives up what is under way and begins what the state waits for.
-    fn begin_again(&mut self, inbox: Vec<InboxMessage>) {
+    async fn begin_again(&mut self, inbox: Vec<InboxMessage>) {
         self.performing = JoinSet::new();
         self.done.clear();
+        self.outgoing.clear();
         self.handles.clear();
         self.transacting.clear();
         self.seen.clear();
         self.waiting = inbox;
         let effects = self.progress.state.pending();
         let effects = effects.map(|effect| Effect::Perform { effect }).collect();
-        self.perform(effects);
+        self.perform(effects).await;
     }
 }
 

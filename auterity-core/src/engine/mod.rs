@@ -34,6 +34,7 @@ mod repair;
 mod schedules;
 mod select;
 mod start;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod transact;

@@ -11,19 +11,24 @@ use tokio_util::sync::CancellationToken;
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
+use super::stretch::Stretch;
 use super::transact::Transact;
-use crate::functions::{Callable, Durability, Function, Invocation};
+use crate::functions::{Callable, Durability, Function, Invocation, Registration};
 use crate::interpreter::{
     Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, called_function, request,
 };
-use crate::store::Parent;
+use crate::store::{InboxMessage, Parent};
 use crate::{ErrorKind, ExecutionId, TenantId};
 
 /// What came of an effect.
 #[derive(Debug)]
 pub(super) enum Performed {
-    /// It ended.
-    Ended { effect: u64, result: EffectResult },
+    /// It ended; the messages leave with the entry that records it.
+    Ended {
+        effect: u64,
+        result: EffectResult,
+        messages: Vec<InboxMessage>,
+    },
     /// It goes on without this worker: a child execution that is awaited.
     Awaiting { effect: u64 },
 }
@@ -39,11 +44,13 @@ impl Performed {
 impl Active {
     /// Begins effects and gives up those that are not wanted any more. One that comes
     /// alone begins on the spot and often ends there.
-    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+    pub(super) async fn perform(&mut self, effects: Vec<Effect>) {
         if let [Effect::Perform { effect }] = effects[..] {
             return self.begin_here(effect);
         }
+        let mut stretch = Stretch::begin();
         for effect in effects {
+            stretch.rest().await;
             match effect {
                 Effect::Perform { effect } => self.begin(effect),
                 Effect::Abandon { effect, .. } => {
@@ -80,21 +87,33 @@ impl Active {
 
     /// Gives the work of an effect, unless it is not to begin or the execution does it
     /// itself, in a transaction.
-    fn work_of(
-        &mut self,
-        effect: u64,
-    ) -> Option<impl Future<Output = Performed> + Send + 'static> {
+    fn work_of(&mut self, effect: u64) -> Option<impl Future<Output = Performed> + Send + 'static> {
         let (doing, request) = self.prepare(effect)?;
-        match doing.in_transaction(request) {
-            Ok(transact) => {
-                self.transacting.push_back(transact);
-                None
-            }
-            Err(asked) => {
-                let (doing, request) = *asked;
-                Some(doing.work(request))
-            }
+        let Some(registration) = doing.transactional(&request) else {
+            return Some(doing.work(request));
+        };
+        if let Ok(Request::Call {
+            arguments,
+            input,
+            task,
+            awaited,
+            ..
+        }) = request
+        {
+            let called = Called {
+                arguments,
+                input,
+                task,
+                awaited,
+            };
+            self.transacting.push_back(Transact {
+                doing,
+                called,
+                registration,
+                conflicts: 0,
+            });
         }
+        None
     }
 
     /// Tells whether these effects may begin before the commit of the events they follow
@@ -180,41 +199,18 @@ pub(super) struct Called {
 }
 
 impl Doing {
-    /// Sorts out the calls that the execution makes itself, in a transaction.
-    fn in_transaction(self, request: Result<Request, Problem>) -> Result<Transact, Box<Asked>> {
-        let registration = match &request {
-            Ok(Request::Call { function, .. }) => self.core.ports.functions.find(function),
-            _ => None,
+    /// Gives the function that is called, if the execution calls it itself.
+    fn transactional(&self, request: &Result<Request, Problem>) -> Option<Arc<Registration>> {
+        let Ok(Request::Call { function, .. }) = request else {
+            return None;
         };
-        let transactional =
-            registration.filter(|found| matches!(found.callable(), Callable::Transactional(_)));
-        match (transactional.cloned(), request) {
-            (
-                Some(registration),
-                Ok(Request::Call {
-                    arguments,
-                    input,
-                    task,
-                    awaited,
-                    ..
-                }),
-            ) => Ok(Transact {
-                called: Called {
-                    arguments,
-                    input,
-                    task,
-                    awaited,
-                },
-                registration,
-                doing: self,
-                conflicts: 0,
-            }),
-            (_, request) => Err(Box::new((self, request))),
-        }
+        let found = self.core.ports.functions.find(function)?;
+        matches!(found.callable(), Callable::Transactional(_)).then(|| Arc::clone(found))
     }
 
     async fn work(self, request: Result<Request, Problem>) -> Performed {
         let effect = self.effect;
+        let mut messages = Vec::new();
         let result = match request {
             Err(problem) => Err(problem),
             Ok(Request::Call {
@@ -232,16 +228,23 @@ impl Doing {
                 };
                 self.call(&function, called).await
             }
-            Ok(Request::Known { result }) => return Performed::Ended { effect, result },
+            Ok(Request::Known { result }) => {
+                return Performed::Ended {
+                    effect,
+                    result,
+                    messages,
+                };
+            }
             // Boxed, like the start of a child: the work of a call, which is most common,
             // then stays small enough to be moved around cheaply.
-            Ok(Request::Emit { event }) => Box::pin(self.emit(event)).await,
+            Ok(Request::Emit { event }) => Box::pin(self.emit(event, &mut messages)).await,
             Ok(Request::Child {
                 namespace,
                 name,
                 version,
                 input,
                 awaited,
+                nesting,
             }) => {
                 let request = StartRequest {
                     namespace,
@@ -250,7 +253,7 @@ impl Doing {
                     input,
                     ..StartRequest::default()
                 };
-                match Box::pin(self.child(request, awaited)).await {
+                match Box::pin(self.child(request, awaited, nesting)).await {
                     Ok(_) if awaited => return Performed::Awaiting { effect },
                     other => other,
                 }
@@ -260,7 +263,11 @@ impl Doing {
             Ok(value) => EffectResult::Value(Arc::new(value)),
             Err(problem) => EffectResult::Problem(problem),
         };
-        Performed::Ended { effect, result }
+        Performed::Ended {
+            effect,
+            result,
+            messages,
+        }
     }
 
     async fn call(&self, name: &str, called: Called) -> Result<Value, Problem> {
@@ -311,11 +318,16 @@ impl Doing {
         most
     }
 
-    async fn emit(&self, event: Value) -> Result<Value, Problem> {
+    /// Finds who gets an event. The event leaves with the entry that records this: so
+    /// whoever answers at once finds that the next task listens.
+    async fn emit(&self, event: Value, messages: &mut Vec<InboxMessage>) -> Result<Value, Problem> {
         let scope = self.life.scope(self.tenant);
         loop {
-            match self.core.publish(&scope, &event).await {
-                Ok(_) => return Ok(event),
+            match self.core.address(&scope, &event).await {
+                Ok(found) => {
+                    *messages = found.messages;
+                    return Ok(event);
+                }
                 Err(error) if error.is_retryable() => self.pause().await,
                 Err(error) => {
                     return Err(Problem::new(ProblemKind::Runtime, error.message()));
@@ -324,7 +336,12 @@ impl Doing {
         }
     }
 
-    async fn child(&self, request: StartRequest, awaited: bool) -> Result<Value, Problem> {
+    async fn child(
+        &self,
+        request: StartRequest,
+        awaited: bool,
+        nesting: u32,
+    ) -> Result<Value, Problem> {
         let scope = self.life.scope(self.tenant);
         let id = self.execution.of_child(self.effect);
         let parent = Parent {
@@ -335,6 +352,7 @@ impl Doing {
             let origin = Origin {
                 id: Some(id),
                 parent: Some(parent),
+                nesting,
             };
             match self.core.start(&scope, request.clone(), origin).await {
                 Ok(started) => return Ok(json!({ "id": started.id.to_string() })),

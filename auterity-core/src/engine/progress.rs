@@ -10,6 +10,7 @@ use super::control::Command;
 use super::feed::Growth;
 use super::figures::Tally;
 use super::life::Core;
+use super::stretch::Stretch;
 use crate::definition::Program;
 use crate::interpreter::{
     Effect, EffectResult, End, Event, Machine, Problem, ProblemKind, STATE_FORMAT, State,
@@ -139,7 +140,9 @@ impl Progress {
             snapshot_bytes,
             tail_bytes,
         };
+        let mut stretch = Stretch::begin();
         for (event, at) in &events {
+            stretch.rest().await;
             progress.transition(core, event, *at);
         }
         Ok(progress)
@@ -159,7 +162,7 @@ impl Progress {
     ///
     /// `idle` says that no effect is under way and no message waits, so that the
     /// execution may leave memory if nothing is due soon.
-    pub(super) fn prepare(
+    pub(super) async fn prepare(
         &mut self,
         core: &Core,
         events: &[Event],
@@ -169,7 +172,9 @@ impl Progress {
         let now = core.now();
         let mut rows = Vec::with_capacity(events.len());
         let (mut effects, mut tally) = (Vec::new(), Tally::default());
+        let mut stretch = Stretch::begin();
         for event in events {
+            stretch.rest().await;
             effects.extend(self.record(core, (event, now), (&mut rows, &mut tally))?);
         }
         let mut next = self.next(core, &effects, idle, now)?;

@@ -1,6 +1,6 @@
 //! Brings a `CloudEvent` to the executions and schedules that listen for it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::life::Core;
 use super::progress::to_json;
-use crate::expression::{Expression, Variables};
+use super::stretch::Stretch;
+use crate::expression::{Budget, Expression, Variables};
 use crate::interpreter::{Filter, fits};
 use crate::store::{InboxMessage, MessageKind, ScheduleEvent, Subscription};
 use crate::{Error, ErrorKind, InboxId, ScheduleId, Scope};
@@ -16,10 +17,32 @@ use crate::{Error, ErrorKind, InboxId, ScheduleId, Scope};
 /// What every `CloudEvent` must have, as non-empty text.
 const REQUIRED: [&str; 4] = ["id", "source", "specversion", "type"];
 
+/// Whom an event goes to.
+pub(super) struct Addressed {
+    /// What executions that listen are to get.
+    pub(super) messages: Vec<InboxMessage>,
+    /// The schedules that have got it.
+    schedules: usize,
+}
+
 impl Core {
     /// Puts the event before each execution and schedule whose subscription it passes.
     /// Gives their number.
     pub(super) async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
+        let Addressed {
+            messages,
+            schedules,
+        } = self.address(scope, event).await?;
+        if !messages.is_empty() {
+            self.ports.store.inbox_put(&messages).await?;
+            self.announce(&messages).await;
+        }
+        Ok(u32::try_from(messages.len() + schedules).unwrap_or(u32::MAX))
+    }
+
+    /// Puts the event before each schedule whose subscription it passes, and addresses it
+    /// to each such execution.
+    pub(super) async fn address(&self, scope: &Scope, event: &Value) -> Result<Addressed, Error> {
         self.check_event(event)?;
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
         let candidates = self
@@ -30,49 +53,49 @@ impl Core {
         let now = self.now();
         let identity = format!("{}\n{}", text("source"), text("id"));
         let payload = to_json(event)?;
-        let mut messages: Vec<InboxMessage> = Vec::new();
-        let mut scheduled: Vec<ScheduleEvent> = Vec::new();
+        let mut sieve = Sieve::new(event, &self.options.expression, now);
+        let mut stretch = Stretch::begin();
+        let (mut messages, mut addressed) = (Vec::new(), HashSet::new());
+        let (mut scheduled, mut seen) = (Vec::new(), HashSet::new());
         for subscription in &candidates {
-            if !self.passes(subscription, event, now) {
+            stretch.rest().await;
+            if !sieve.passes(subscription) {
                 continue;
             }
             if subscription.effect == Subscription::OF_SCHEDULE {
                 let schedule = ScheduleId::from_uuid(subscription.execution.as_uuid());
-                scheduled.push(ScheduleEvent {
-                    schedule,
-                    id: schedule.event(&identity),
-                    payload: Arc::clone(&payload),
-                    at: now,
-                });
+                if seen.insert(schedule) {
+                    scheduled.push(ScheduleEvent {
+                        schedule,
+                        id: schedule.event(&identity),
+                        payload: Arc::clone(&payload),
+                        at: now,
+                    });
+                }
                 continue;
             }
             let what = format!("event {} {identity}", subscription.effect);
             let id = InboxId::derived(subscription.execution, &what);
-            if messages.iter().any(|message| message.id == id) {
-                continue;
+            if addressed.insert(id) {
+                messages.push(InboxMessage {
+                    id,
+                    tenant: scope.tenant(),
+                    execution: subscription.execution,
+                    kind: MessageKind::CloudEvent,
+                    effect: Some(subscription.effect),
+                    payload: Arc::clone(&payload),
+                    at: now,
+                });
             }
-            messages.push(InboxMessage {
-                id,
-                tenant: scope.tenant(),
-                execution: subscription.execution,
-                kind: MessageKind::CloudEvent,
-                effect: Some(subscription.effect),
-                payload: Arc::clone(&payload),
-                at: now,
-            });
         }
-        if !messages.is_empty() {
-            self.ports.store.inbox_put(&messages).await?;
-            self.announce(&messages).await;
-        }
-        let mut seen = HashSet::new();
-        scheduled.retain(|event| seen.insert(event.schedule));
         if !scheduled.is_empty() {
             self.ports.store.schedule_event_put(&scheduled).await?;
             self.announce_schedules().await;
         }
-        let reached = messages.len() + scheduled.len();
-        Ok(u32::try_from(reached).unwrap_or(u32::MAX))
+        Ok(Addressed {
+            messages,
+            schedules: scheduled.len(),
+        })
     }
 
     /// Tells whoever looks at schedules that some became due.
@@ -103,27 +126,53 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// Holds an event against subscriptions.
+struct Sieve<'e> {
+    event: &'e Value,
+    budget: &'e Budget,
+    now: Timestamp,
+    /// What the expressions of correlations give for the event; nothing, where that
+    /// cannot be decided here.
+    correlated: HashMap<String, Option<Value>>,
+}
+
+impl<'e> Sieve<'e> {
+    fn new(event: &'e Value, budget: &'e Budget, now: Timestamp) -> Self {
+        Self {
+            event,
+            budget,
+            now,
+            correlated: HashMap::new(),
+        }
+    }
 
     /// Decides as far as it can be decided without the execution: what depends on
     /// earlier events is left to the execution itself.
-    fn passes(&self, subscription: &Subscription, event: &Value, now: Timestamp) -> bool {
+    fn passes(&mut self, subscription: &Subscription) -> bool {
         let Ok(filter) = serde_json::from_str::<Filter>(&subscription.condition) else {
             return true;
         };
-        let equal = filter
-            .with
-            .iter()
-            .all(|(name, wanted)| event.get(name) == Some(wanted));
-        equal
+        let event = self.event;
+        let mut with = filter.with.iter();
+        with.all(|(name, wanted)| event.get(name) == Some(wanted))
             && filter.correlate.iter().all(|correlation| {
-                let variables = Variables::new(now);
-                Expression::compile(&correlation.from, &[])
-                    .ok()
-                    .and_then(|from| {
-                        from.evaluate(event, &variables, &self.options.expression)
-                            .ok()
-                    })
-                    .is_none_or(|value| value == correlation.expect)
+                let value = self.correlated(&correlation.from);
+                value.is_none_or(|value| *value == correlation.expect)
             })
+    }
+
+    /// Many executions of a workflow wait with the same expression: it is evaluated once.
+    fn correlated(&mut self, from: &str) -> Option<&Value> {
+        if !self.correlated.contains_key(from) {
+            let variables = Variables::new(self.now);
+            let value = Expression::compile(from, &[]).ok().and_then(|expression| {
+                let value = expression.evaluate(self.event, &variables, self.budget);
+                value.ok()
+            });
+            self.correlated.insert(from.to_owned(), value);
+        }
+        self.correlated.get(from)?.as_ref()
     }
 }

@@ -70,6 +70,8 @@ pub struct Started {
 pub(super) struct Origin {
     pub(super) id: Option<ExecutionId>,
     pub(super) parent: Option<Parent>,
+    /// How many executions above it wait for its end.
+    pub(super) nesting: u32,
 }
 
 /// What a start with a key asks for, to compare it with an earlier one of the same key.
@@ -124,6 +126,8 @@ pub(super) struct Checked {
     pub(super) program: Arc<Program>,
     pub(super) input: Arc<Value>,
     pub(super) start: Start,
+    /// How many executions above it wait for its end; none, if it passes gates.
+    pub(super) nesting: u32,
     /// Whether older executions at the first gate are cancelled for it.
     pub(super) replaces: bool,
     /// Kept until the start is in the store or has failed.
@@ -257,6 +261,7 @@ impl Core {
             program,
             input,
             start,
+            nesting: origin.nesting,
             replaces: admitted.replaces,
             hold: admitted.hold,
             again,

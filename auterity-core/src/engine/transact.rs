@@ -84,7 +84,8 @@ impl Active {
         let events = std::slice::from_ref(&event);
         let prepared = self
             .progress
-            .prepare(&self.core, events, Vec::new(), idle)?;
+            .prepare(&self.core, events, Vec::new(), idle)
+            .await?;
         let entry = &prepared.entry;
         let mut outcome = transaction.commit_with(&self.life.fence, entry).await;
         if let Err(error) = &outcome
@@ -100,7 +101,7 @@ impl Active {
             Ok(Outcome::Recorded) => {
                 let after = self.recorded(&prepared.entry, &prepared.tally).await;
                 if matches!(after, After::Stay) {
-                    self.perform(prepared.effects);
+                    self.perform(prepared.effects).await;
                 }
                 Ok(after)
             }

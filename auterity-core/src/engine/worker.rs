@@ -207,6 +207,7 @@ fn begin(input: &str) -> Result<Event, Error> {
     })?;
     Ok(Event::Started {
         input: Arc::new(input),
+        nesting: 0,
     })
 }
 

@@ -39,6 +39,9 @@ struct Meter {
     depth_max: Cell<usize>,
     stack_base: Cell<usize>,
     now: Cell<Timestamp>,
+    /// Operations of all evaluations on this thread that have ended.
+    total: Cell<u64>,
+    given: Cell<u64>,
 }
 
 thread_local! {
@@ -54,6 +57,8 @@ thread_local! {
             depth_max: Cell::new(0),
             stack_base: Cell::new(0),
             now: Cell::new(Timestamp::UNIX_EPOCH),
+            total: Cell::new(0),
+            given: Cell::new(0),
         }
     };
 }
@@ -73,6 +78,7 @@ impl Session {
                 let output = u64::try_from(budget.output_bytes_max).unwrap_or(u64::MAX);
                 meter.spent.set(None);
                 meter.operations.set(budget.operations_max);
+                meter.given.set(budget.operations_max);
                 meter.memory.set(memory);
                 meter.memory_max.set(memory);
                 meter.output.set(output);
@@ -89,8 +95,21 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        METER.with(|meter| meter.sessions.set(meter.sessions.get().saturating_sub(1)));
+        METER.with(|meter| {
+            let outer = meter.sessions.get().saturating_sub(1);
+            meter.sessions.set(outer);
+            if outer == 0 {
+                let used = meter.given.get().saturating_sub(meter.operations.get());
+                meter.total.set(meter.total.get().saturating_add(used));
+            }
+        });
     }
+}
+
+/// Gives how many operations the evaluations on this thread have done so far: the
+/// difference between two looks is what came between them.
+pub(crate) fn operations_done() -> u64 {
+    METER.with(|meter| meter.total.get())
 }
 
 /// Tells which limit was reached, if any.

@@ -23,5 +23,6 @@ mod variables;
 pub use budget::{Budget, Limit};
 pub use compile::Expression;
 pub use error::{CompileError, EvaluateError, EvaluateErrorKind};
+pub(crate) use meter::operations_done;
 pub use template::{Mode, Template};
 pub use variables::Variables;

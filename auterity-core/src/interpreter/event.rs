@@ -26,6 +26,9 @@ pub enum Event {
     Started {
         /// The raw input.
         input: Arc<Value>,
+        /// How many executions above it wait for its end.
+        #[serde(default, skip_serializing_if = "super::state::is_zero")]
+        nesting: u32,
     },
     /// An effect ended.
     EffectEnded {

@@ -64,7 +64,7 @@ impl Work<'_> {
             .copied()
             .filter(|_| inside);
         let data = Arc::clone(&frame.data);
-        let enough = self.machine.limits.activations_per_event_max <= self.activations;
+        let enough = self.has_done_enough();
         match next {
             Some(_) if enough || self.state.is_suspended() => self.wait(thread, Waiting::Nothing),
             Some(task) => self.enter(thread, task, data),

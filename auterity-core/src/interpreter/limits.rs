@@ -12,6 +12,11 @@ pub struct Limits {
     /// Task activations between two journal events, so that a long stretch without
     /// effects is not repeated as a whole after a crash.
     pub activations_per_event_max: u32,
+    /// Operations of expressions between two journal events, so that other executions
+    /// have their turn: as many as one expression may do at most come on top.
+    pub operations_per_event_max: u64,
+    /// How deeply executions may start awaited children that start children.
+    pub nesting_max: u32,
     /// Items that one `for` may go through.
     pub iterations_max: usize,
     /// Branches that may be open at once in an execution.
@@ -34,6 +39,8 @@ impl Default for Limits {
         Self {
             activations_max: 1_000_000,
             activations_per_event_max: 1_000,
+            operations_per_event_max: 500_000,
+            nesting_max: 32,
             iterations_max: 100_000,
             branches_max: 1_000,
             events_collected_max: 10_000,

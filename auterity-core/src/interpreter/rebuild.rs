@@ -296,6 +296,7 @@ impl State {
         self.next_effect = self.next_effect.max(newest.next_effect);
         self.next_thread = self.next_thread.max(newest.next_thread);
         self.activations = self.activations.max(newest.activations);
+        self.nesting = newest.nesting;
     }
 
     /// Keeps the results that later events have for what is under way, so that it is

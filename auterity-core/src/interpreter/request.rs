@@ -47,6 +47,8 @@ pub enum Request {
         input: Value,
         /// Whether the effect ends with the child and not with its start.
         awaited: bool,
+        /// How many executions above the child wait for its end.
+        nesting: u32,
     },
     /// Nothing: the result is known from before the execution was put back.
     Known {
@@ -171,6 +173,19 @@ impl View<'_> {
     }
 
     fn child(&self, thread: u32, child: &RunWorkflow, input: &Data) -> Result<Request, Problem> {
+        let nesting = if child.awaited {
+            self.state.nesting + 1
+        } else {
+            0
+        };
+        let most = self.machine.limits.nesting_max;
+        if most < nesting {
+            let detail = format!(
+                "{most} executions above this one wait for its end already (limit \
+                 nesting_max): does the workflow start itself without an end?"
+            );
+            return Err(Problem::new(ProblemKind::Runtime, detail));
+        }
         let input = match &child.input {
             Some(template) => self.fill(thread, template, input, &[])?,
             None => Value::clone(input),
@@ -181,6 +196,7 @@ impl View<'_> {
             version: child.version.clone(),
             input,
             awaited: child.awaited,
+            nesting,
         })
     }
 }

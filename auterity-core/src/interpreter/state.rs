@@ -37,6 +37,9 @@ pub struct State {
     pub(crate) next_effect: u64,
     /// Task activations so far.
     pub(crate) activations: u64,
+    /// How many executions above this one wait for its end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) nesting: u32,
     /// The definition that the places below refer to, if it is not the one that the
     /// execution was started with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,14 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancelling: Option<Cancelling>,
     pub(crate) end: Option<End>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(super) fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// An execution on its way to its end by request.
@@ -255,6 +266,7 @@ impl State {
             next_thread: 1,
             next_effect: 1,
             activations: 0,
+            nesting: 0,
             program: None,
             begins: None,
             known: BTreeMap::new(),

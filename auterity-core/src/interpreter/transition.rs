@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ExecutionId;
 use crate::definition::{Flow, Program, RunWorkflow, TaskIndex, TaskKind};
-use crate::expression::Budget;
+use crate::expression::{Budget, operations_done};
 
 /// What stays the same through all transitions of an execution.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,9 @@ pub(super) struct Work<'a> {
     pub(super) out: Transition,
     pub(super) ready: VecDeque<(u32, Step)>,
     /// Task activations within this event.
-    pub(super) activations: u32,
+    activations: u32,
+    /// What the expressions on this thread had done before.
+    operations_before: u64,
     /// The activation that is not to begin, and the thread that would have begun it.
     pub(super) halt_before: Option<u64>,
     pub(super) halted: Option<u32>,
@@ -109,6 +111,7 @@ impl<'a> Work<'a> {
             out: Transition::default(),
             ready: VecDeque::new(),
             activations: 0,
+            operations_before: operations_done(),
             halt_before: None,
             halted: None,
         }
@@ -122,7 +125,7 @@ impl Work<'_> {
 
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::Started { input } => self.begin(input),
+            Event::Started { input, nesting } => self.begin(input, *nesting),
             Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
                 self.effect_ended(*effect, result);
             }
@@ -160,10 +163,11 @@ impl Work<'_> {
         }
     }
 
-    fn begin(&mut self, input: &Data) {
+    fn begin(&mut self, input: &Data, nesting: u32) {
         if !self.state.threads.is_empty() {
             return;
         }
+        self.state.nesting = nesting;
         self.state.raw_input = Data::clone(input);
         self.state.started_at = self.now;
         let program = self.machine.program;
@@ -235,7 +239,7 @@ impl Work<'_> {
             return;
         }
         if let Some(input) = self.state.begins.take() {
-            self.begin(&input);
+            self.begin(&input, self.state.nesting);
             return;
         }
         let ready: Vec<u32> = self
@@ -311,6 +315,16 @@ impl Work<'_> {
         let effect = self.state.next_effect;
         self.state.next_effect += 1;
         effect
+    }
+
+    /// Tells whether the rest is for the next event: others want their turn, and a long
+    /// stretch is not to be done again after a crash. Both counts depend on nothing but
+    /// the state and the event, so a replay stops at the same place.
+    pub(super) fn has_done_enough(&self) -> bool {
+        let limits = self.machine.limits;
+        let operations = operations_done().saturating_sub(self.operations_before);
+        limits.activations_per_event_max <= self.activations
+            || limits.operations_per_event_max <= operations
     }
 
     /// Counts an activation; gives the problem when the execution has used up its share.

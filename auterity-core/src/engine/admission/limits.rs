@@ -28,6 +28,9 @@ const REMEMBERED_MAX: usize = 10_000;
 /// Executions at one gate that are looked at.
 const AT_GATE_MAX: u32 = 100;
 
+/// Executions of one tenant that wait at most, whatever its settings say.
+const QUEUE_MAX: u32 = 1_000_000;
+
 /// When to come again to a full queue.
 const QUEUE_RETRY: Duration = Duration::from_secs(1);
 
@@ -163,6 +166,31 @@ impl Limits {
         Err(Error::new(ErrorKind::Throttled, message).with_retry_after(QUEUE_RETRY))
     }
 
+    /// Decides about a start for which nothing was set: only the queue has an end.
+    async fn admit_unlimited(
+        &self,
+        scope: &Scope,
+        asked: &Asked<'_>,
+        mut admitted: Admitted,
+    ) -> Result<Admitted, Error> {
+        if asked.purpose == Purpose::Repair {
+            return Ok(admitted);
+        }
+        let checked = self.check_queue(scope, None, Some(QUEUE_MAX), asked.now);
+        match (checked.await, asked.idempotency_key) {
+            (Ok(entered), _) => admitted.hold = entered.map(Hold::new),
+            // A repeated start takes no place.
+            (Err(full), Some(key)) => {
+                admitted.repeated = self.store.execution_keyed(scope, key).await?;
+                if admitted.repeated.is_none() {
+                    return Err(full);
+                }
+            }
+            (Err(full), None) => return Err(full),
+        }
+        Ok(admitted)
+    }
+
     /// Decides about a start where only one of several stays.
     async fn single(
         &self,
@@ -197,7 +225,8 @@ impl Limits {
         let entered = (
             self.check_queue(scope, prefix, settings.queue_max, now)
                 .await?,
-            self.check_queue(scope, None, tenant.queue_max, now).await?,
+            self.check_queue(scope, None, tenant.queue_max.or(Some(QUEUE_MAX)), now)
+                .await?,
         );
         for limit in &settings.rate {
             let gate = values.gate("rate", limit.key.as_deref())?;
@@ -246,7 +275,7 @@ impl Admission for Limits {
             ..Admitted::default()
         };
         if *settings == WorkflowSettings::default() && *tenant == TenantSettings::default() {
-            return Ok(admitted);
+            return self.admit_unlimited(scope, asked, admitted).await;
         }
         if let Some(key) = asked.idempotency_key {
             admitted.repeated = self.store.execution_keyed(scope, key).await?;

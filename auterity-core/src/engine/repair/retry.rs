@@ -207,7 +207,9 @@ impl Handle {
             given: None,
         });
         progress.sequence = history.last;
-        let prepared = progress.prepare(&self.core, &events, Vec::new(), true)?;
+        let prepared = progress
+            .prepare(&self.core, &events, Vec::new(), true)
+            .await?;
         Ok(Amend {
             tenant: scope.tenant(),
             execution: row.id,

@@ -128,6 +128,71 @@ async fn emitted_event_reaches_another_execution_of_the_same_tenant_only() {
 }
 
 #[tokio::test]
+async fn answer_that_comes_at_once_is_heard() {
+    const PAIRS: u32 = 40;
+    let fixture = Fixture::new().await;
+    let side = |emits: &str, hears: &str, first: &str| {
+        let emit = format!(
+            "- e: {{ emit: {{ event: {{ with: {{ source: 'https://me.example', type: {emits}, \
+             data: {{ pair: '${{ $workflow.input.pair }}' }} }} }} }} }}\n"
+        );
+        let listen = format!(
+            "- l: {{ listen: {{ to: {{ one: {{ with: {{ type: {hears} }}, correlate: {{ pair: \
+             {{ from: .data.pair, expect: '${{ $workflow.input.pair }}' }} }} }} }} }} }}\n"
+        );
+        match first {
+            "emit" => format!("do:\n{emit}{listen}"),
+            _ => format!("do:\n{listen}{emit}"),
+        }
+    };
+    fixture.deploy("ask", &side("ask", "answer", "emit")).await;
+    fixture
+        .deploy("answer", &side("answer", "ask", "listen"))
+        .await;
+    let mut all = Vec::new();
+    for pair in 0..PAIRS {
+        all.push(fixture.start("answer", json!({ "pair": pair })).await);
+    }
+    for pair in 0..PAIRS {
+        all.push(fixture.start("ask", json!({ "pair": pair })).await);
+    }
+    for id in all {
+        fixture.end(id).await;
+    }
+}
+
+#[tokio::test]
+async fn execution_hears_what_its_other_branch_emits() {
+    let fixture = Fixture::new().await;
+    let rest = "do:
+- both:
+    fork:
+      branches:
+      - hears: { listen: { to: { one: { with: { type: ping } } } } }
+      - says: { emit: { event: { with: { source: 'https://me.example', type: ping, data: 1 } } } }
+";
+    let row = fixture.complete(rest, json!({})).await;
+    assert_eq!(row.status, Status::Completed);
+}
+
+#[tokio::test]
+async fn workflow_that_awaits_itself_ends_at_the_limit() {
+    let fixture = Fixture::new().await;
+    let rest =
+        "do:\n- c: { run: { workflow: { namespace: test, name: subject, version: '1.0.0' } } }\n";
+    let row = fixture.complete(rest, json!({})).await;
+    assert_eq!(row.status, Status::Faulted);
+    let error = row.error.expect("it says why");
+    assert!(error.contains("nesting_max"), "{error}");
+    let query = auterity_core::store::ExecutionQuery {
+        limit: 100,
+        ..Default::default()
+    };
+    let all = fixture.store.execution_list(&fixture.scope, &query).await;
+    assert_eq!(all.expect("it lists").items.len(), 33);
+}
+
+#[tokio::test]
 async fn parent_waits_for_its_child_and_gets_output_or_error() {
     let fixture = Fixture::new().await;
     fixture

@@ -187,7 +187,7 @@ proptest! {
         };
         let mut driver =
             Driver { machine, state: State::new(start), now: start, history: Vec::new(), listening: None };
-        driver.apply(Event::Started { input: Arc::new(json!({"list": [1, 2, 3]})) });
+        driver.apply(Event::Started { input: Arc::new(json!({"list": [1, 2, 3]})), nesting: 0 });
         for (place, choice) in choices.iter().enumerate() {
             if suspended == Some(place) {
                 driver.apply(Event::SuspendRequested { order: order() });

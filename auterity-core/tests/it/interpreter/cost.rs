@@ -73,6 +73,21 @@ fn no_task_of_a_loop_looks_at_the_whole_list() {
 }
 
 #[test]
+fn costly_tasks_leave_others_their_turn() {
+    let setting = Setting::new(
+        "do: [ { l: { for: { in: '${ [range(200)] }' }, do: [ { c: { set: { n: '${ [range(10000)] | length }' } } } ] } } ]",
+    );
+    let mut drive = setting.start(json!({}));
+    let mut stretches = 1;
+    while drive.state.end().is_none() {
+        drive.apply(Event::Continued);
+        stretches += 1;
+    }
+    // Each task costs some ten thousands of the 500,000 operations of a stretch.
+    assert!((5..60).contains(&stretches), "{stretches}");
+}
+
+#[test]
 fn snapshot_of_a_loop_has_its_list_once() {
     let input = input();
     let size = input.to_string().len();

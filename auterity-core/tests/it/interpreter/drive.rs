@@ -62,6 +62,7 @@ impl Setting {
         };
         drive.apply(Event::Started {
             input: Arc::new(input),
+            nesting: 0,
         });
         drive
     }

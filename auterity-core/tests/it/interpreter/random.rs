@@ -272,6 +272,7 @@ fn step(drive: &mut Drive<'_>, choice: u32) -> Event {
         },
         4 => Event::Started {
             input: Arc::new(json!({"again": true})),
+            nesting: 0,
         },
         _ if drive.state.is_ready() => Event::Continued,
         5..=8 if !listening.is_empty() => heard(pick(&listening).expect("there is one")),
