@@ -14,6 +14,7 @@ mod idempotency;
 mod metrics;
 mod page;
 mod payload;
+mod peer;
 mod scope;
 mod security;
 mod serve;
@@ -21,5 +22,6 @@ mod services;
 
 pub use api::{mount, mount_admin, openapi};
 pub use metrics::{Exposition, Kind, Metrics, engine, process};
+pub use peer::Network;
 pub use serve::{ServeOptions, Server};
 pub use services::{Options, Services};

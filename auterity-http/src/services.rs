@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 use crate::page::Cursors;
+use crate::peer::Network;
 
 /// What the resources stand on.
 #[derive(Clone)]
@@ -45,6 +46,9 @@ pub struct Options {
     /// `https`, session cookies carry the `__Host-` prefix and `Secure`, and answers
     /// ask for HTTPS from then on.
     pub public_url: Option<String>,
+    /// Proxies that may say in `X-Forwarded-For` who asked them; unless told otherwise,
+    /// those on this machine. What anybody else says there is not believed.
+    pub trusted_proxies: Vec<Network>,
     /// Authenticates page cursors. Processes behind one address need the same key;
     /// absent, each process makes its own and its cursors end with it.
     pub cursor_key: Option<Secret>,
@@ -70,6 +74,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             public_url: None,
+            trusted_proxies: Network::loopback(),
             cursor_key: None,
             body_bytes_max: 1 << 20,
             batch_bytes_max: 16 << 20,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use auterity_tenancy::{Me, Secret, SignIn, SignUp, SignedIn, Tokens};
 use poem::http::{HeaderMap, header};
-use poem::{Addr, Request, Response, handler};
+use poem::{Request, Response, handler};
 use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::detach::detached;
 use crate::edge;
 use crate::error::{Code, Problem};
 use crate::payload::{Json, JsonBody, OptionalJsonBody, Time};
+use crate::peer;
 use crate::scope::{self, Caller};
 use crate::security;
 use crate::services::Context;
@@ -197,7 +198,7 @@ impl Api {
             tenant_name: body.0.tenant.name,
             tenant_slug: body.0.tenant.slug,
         };
-        let (identity, from) = (context.identity().clone(), address(request));
+        let (identity, from) = (context.identity().clone(), from(request, &context));
         let signed_in = detached(&context, "sign up", async move {
             Ok(identity.sign_up(input, from).await?)
         })
@@ -227,7 +228,7 @@ impl Api {
             password: Secret::from(body.0.password),
             tenant: body.0.tenant,
         };
-        let (identity, from) = (context.identity().clone(), address(request));
+        let (identity, from) = (context.identity().clone(), from(request, &context));
         let signed_in = detached(&context, "sign in", async move {
             let done = identity.sign_in(input, from).await;
             done.map_err(|error| refused_as(error, Code::InvalidCredentials))
@@ -342,16 +343,13 @@ impl Place {
     }
 }
 
-fn https(context: &Context) -> bool {
-    context.options().https()
+/// Gives the client's address, for the limits of attempts.
+fn from(request: &Request, context: &Context) -> Option<IpAddr> {
+    peer::client(request, &context.options().trusted_proxies)
 }
 
-/// Gives the client's address, for the limits of attempts.
-fn address(request: &Request) -> Option<IpAddr> {
-    match &request.remote_addr().0 {
-        Addr::SocketAddr(address) => Some(address.ip()),
-        _ => None,
-    }
+fn https(context: &Context) -> bool {
+    context.options().https()
 }
 
 /// Names the refusal of credentials after what was presented.

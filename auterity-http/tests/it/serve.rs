@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{Fixture, LISTEN};
+use crate::fixture::{Fixture, LISTEN, PASSWORD};
 
 struct Shared(Arc<poem::endpoint::BoxEndpoint<'static, Response>>);
 
@@ -136,6 +136,35 @@ async fn going_down_says_goodbye_to_streams() {
     );
     server.over.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn guesser_behind_the_proxy_of_this_machine_locks_nobody_else_out() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.sign_up("ada").await;
+    let server = serve(&fixture, ServeOptions::default()).await;
+    let sign_in = async |email: &str, password: &str, hops: &str| {
+        let body = format!("{{\"email\":\"{email}\",\"password\":\"{password}\"}}");
+        let request = format!(
+            "POST /api/v1/auth/sign-in HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+             X-Forwarded-For: {hops}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = talk(server.address, &request).await;
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    let mut refused = 0;
+    for number in 0..100 {
+        let email = format!("nobody-{number}@b.example");
+        // What the guesser writes in front makes no other client of it.
+        let hops = format!("203.0.113.{number}, 192.0.2.1");
+        refused += usize::from(sign_in(&email, "wrong password", &hops).await == "429");
+    }
+    assert!(0 < refused, "the guesser was never slowed down");
+    assert_eq!(sign_in(&ada.email, PASSWORD, "192.0.2.2").await, "200");
+    server.stop.cancel();
+    server.over.await.unwrap();
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ type Account = [u8; 16];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Network {
     Address(IpAddr),
-    /// The host did not say where the call came from.
+    /// The host did not say where the call came from. Calls from nowhere have no limit
+    /// as a network: they would all count as one, and one caller could lock out all.
     Unknown,
 }
 
@@ -72,7 +73,9 @@ impl Throttle {
     ) -> Result<Attempt, Error> {
         let account = account(email);
         let network = network(from);
-        self.by_network.take(network, 1, now)?;
+        if network != Network::Unknown {
+            self.by_network.take(network, 1, now)?;
+        }
         let under_attack = self.by_account.is_empty(account, now);
         let cost = if under_attack { self.account_burst } else { 1 };
         self.by_account_and_network
@@ -91,7 +94,9 @@ impl Throttle {
 
     /// Gives back what an attempt took, because it was right.
     pub(crate) fn succeeded(&self, attempt: Attempt) {
-        self.by_network.give_back(attempt.network, 1);
+        if attempt.network != Network::Unknown {
+            self.by_network.give_back(attempt.network, 1);
+        }
         self.by_account_and_network
             .give_back((attempt.account, attempt.network), attempt.cost);
         if attempt.cost == 1 {
@@ -100,7 +105,10 @@ impl Throttle {
     }
 
     pub(crate) fn sign_up(&self, from: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
-        self.sign_up.take(network(from), 1, now)
+        match network(from) {
+            Network::Unknown => Ok(()),
+            known @ Network::Address(_) => self.sign_up.take(known, 1, now),
+        }
     }
 }
 
@@ -291,6 +299,21 @@ mod tests {
         throttle
             .sign_in(OWNER, Some(ip("203.0.113.9")), now)
             .unwrap();
+    }
+
+    #[test]
+    fn calls_from_nowhere_are_not_one_network() {
+        let throttle = throttle();
+        let now = Timestamp::UNIX_EPOCH;
+        for number in 0..100 {
+            let email = format!("user-{number}@example.com");
+            throttle.sign_in(&email, None, now).unwrap();
+            throttle.sign_up(None, now).unwrap();
+        }
+        for _ in 0..3 {
+            throttle.sign_in(OWNER, None, now).unwrap();
+        }
+        throttle.sign_in(OWNER, None, now).unwrap_err();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use auterity_core::functions::{AsyncApiOptions, ContainerOptions, Isolation, ProcessOptions};
+use auterity_http::Network;
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -206,6 +207,15 @@ pub(crate) struct Serve {
     /// Address that browsers use; with https, session cookies are sent over HTTPS only
     #[arg(long, env = "AUTERITY_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// Proxies whose X-Forwarded-For is believed, as addresses or ranges [default: those
+    /// on this machine]
+    #[arg(
+        long,
+        env = "AUTERITY_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "NETWORK"
+    )]
+    trusted_proxies: Vec<Network>,
     /// What this process does [default: all]
     #[arg(
         long,
@@ -285,6 +295,7 @@ struct FileSettings {
     listen: Option<SocketAddr>,
     admin_listen: Option<SocketAddr>,
     public_url: Option<String>,
+    trusted_proxies: Option<Vec<Network>>,
     role: Option<Vec<String>>,
     worker_name: Option<String>,
     demo: Option<bool>,
@@ -312,6 +323,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) public_url: Option<String>,
+    /// None: the default of the HTTP layer.
+    pub(crate) trusted_proxies: Option<Vec<Network>>,
     pub(crate) answers: bool,
     pub(crate) works: bool,
     pub(crate) worker_name: Option<String>,
@@ -381,6 +394,10 @@ impl Settings {
                 .and_then(|serve| serve.admin_listen)
                 .or(file.admin_listen),
             public_url: public_url(serve, file.public_url)?,
+            trusted_proxies: serve
+                .map(|serve| serve.trusted_proxies.clone())
+                .filter(|given| !given.is_empty())
+                .or(file.trusted_proxies),
             answers: has(Role::Api),
             works: has(Role::Worker),
             worker_name: serve

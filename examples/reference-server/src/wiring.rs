@@ -145,10 +145,13 @@ pub(crate) fn identity(db: ControlDb, keys: &Keys) -> Result<Identity, Failure> 
 
 /// The settings of the HTTP layer.
 pub(crate) fn http_options(settings: &Settings, keys: Keys) -> auterity_http::Options {
+    let default = auterity_http::Options::default();
+    let trusted = settings.trusted_proxies.clone();
     auterity_http::Options {
         public_url: settings.public_url.clone(),
+        trusted_proxies: trusted.unwrap_or(default.trusted_proxies),
         cursor_key: Some(keys.cursors),
-        ..auterity_http::Options::default()
+        ..default
     }
 }
 
