@@ -115,7 +115,13 @@ impl Api {
         let replayed = (keyed && started.existing).then(|| "true".to_owned());
         let engine = context.engine();
         if let Some(within) = wait {
-            engine.wait(&scope, started.id, within).await?;
+            // A server that goes down does not keep its clients: they get what they
+            // would get after the wait.
+            let drain = edge::drain(request);
+            tokio::select! {
+                ended = engine.wait(&scope, started.id, within) => drop(ended?),
+                () = drain.token().cancelled() => {}
+            }
         }
         let execution = Execution::fetch(engine, &scope, started.id).await?;
         let location = format!("{PREFIX}/executions/{}", started.id);

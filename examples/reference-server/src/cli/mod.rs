@@ -20,7 +20,11 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Serve(options) => {
             let settings = Settings::read(&common, Some(&options))?;
             start_logging(&settings, false)?;
-            runtime()?.block_on(serve::serve(settings))
+            let runtime = runtime()?;
+            let done = runtime.block_on(serve::serve(settings));
+            // What still runs after the stop is not waited for.
+            runtime.shutdown_background();
+            done
         }
         Command::Run(options) => {
             let settings = Settings::read(&common, None)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use auterity_core::Routines;
 use auterity_core::clock::{Clock, SystemClock};
+use auterity_core::engine::Secrets;
 use auterity_http::{ServeOptions, Server, Services};
 use auterity_tenancy::Identity;
 use serde_json::{Map, Value};
@@ -20,8 +21,10 @@ use crate::demo::Demo;
 use crate::failure::Failure;
 use crate::{assets, secrets, wiring};
 
-/// How long requests and effects under way may take when the server is asked to stop.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// How long requests under way may take when the server is asked to stop.
+const ANSWER_WITHIN_S: u64 = 4;
+/// How long requests and effects under way may take together.
+const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How often keys that other processes made are looked for.
 const KEYS_EVERY: Duration = Duration::from_mins(1);
 /// After how many of those looks ended sessions are deleted and old keys replaced.
@@ -32,7 +35,21 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
     let secrets = secrets::by_tenant(settings.secrets.as_deref())?;
-    let stop = stop_signal()?;
+    let signals = Signals::watch()?;
+    let at_once = signals.again.clone();
+    tokio::select! {
+        done = serve_until(settings, secrets, signals.first) => done,
+        () = at_once.cancelled() => Err(Failure::work(
+            "stopped at once by a second signal; what was under way is done again at the next start",
+        )),
+    }
+}
+
+async fn serve_until(
+    settings: Settings,
+    secrets: Secrets,
+    stop: CancellationToken,
+) -> Result<ExitCode, Failure> {
     let listeners = Listeners::bind(&settings).await?;
     let folder = DataFolder::open(&settings.data)?;
     let store = wiring::store(&settings, &folder).await?;
@@ -61,14 +78,21 @@ pub(super) async fn serve(settings: Settings) -> Result<ExitCode, Failure> {
         on_sign_up: settings.demo.then(|| demo.on_sign_up()),
     };
     listeners.announce()?;
-    listeners.serve(services, stop, &routines).await;
-    engine.stop(STOP_WITHIN).await?;
-    routines.stop(CLOSE_WITHIN).await;
-    identity.close(CLOSE_WITHIN).await;
-    if tokio::time::timeout(CLOSE_WITHIN, store.close())
-        .await
-        .is_err()
-    {
+    let clock = SystemClock;
+    let deadline = async {
+        stop.cancelled().await;
+        clock.now() + STOP_WITHIN
+    };
+    let served = listeners.serve(services, stop.clone(), &routines);
+    let (deadline, ()) = tokio::join!(deadline, served);
+    let left = Duration::try_from(deadline.duration_since(clock.now())).unwrap_or_default();
+    engine.stop(left).await?;
+    let (_, (), closed) = tokio::join!(
+        routines.stop(CLOSE_WITHIN),
+        identity.close(CLOSE_WITHIN),
+        tokio::time::timeout(CLOSE_WITHIN, store.close()),
+    );
+    if closed.is_err() {
         tracing::warn!("the database was still in use when the process ended");
     }
     Ok(ExitCode::SUCCESS)
@@ -142,7 +166,11 @@ impl Listeners {
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> Result<Server, Failure> {
-    let bound = Server::bind(address, ServeOptions::default()).await;
+    let options = ServeOptions {
+        drain_seconds_max: ANSWER_WITHIN_S,
+        ..ServeOptions::default()
+    };
+    let bound = Server::bind(address, options).await;
     bound.map_err(|error| {
         Failure::work(format!(
             "cannot listen on {address}: {error}; choose another address with {flag}"
@@ -150,22 +178,33 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<Server, Failure> {
     })
 }
 
-/// Fires at SIGTERM and SIGINT.
-fn stop_signal() -> Result<CancellationToken, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let token = CancellationToken::new();
-    let fired = token.clone();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    drop(Routines::new().spawn("signals", async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        fired.cancel();
-    }));
-    Ok(token)
+/// What SIGTERM and SIGINT ask for.
+struct Signals {
+    /// Fires at the first: stop in order.
+    first: CancellationToken,
+    /// Fires at the second: stop at once.
+    again: CancellationToken,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (first, again) = (CancellationToken::new(), CancellationToken::new());
+        let fired = [first.clone(), again.clone()];
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        drop(Routines::new().spawn("signals", async move {
+            for token in fired {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::info!("stopping");
+                token.cancel();
+            }
+        }));
+        Ok(Self { first, again })
+    }
 }
 
 async fn maintain(identity: Identity, stop: CancellationToken) {

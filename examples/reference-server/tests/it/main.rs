@@ -13,3 +13,4 @@ mod journey;
 mod secrets;
 mod server;
 mod shared;
+mod stop;

@@ -58,13 +58,22 @@ impl Server {
     }
 
     /// Asks the process to stop and gives its exit status.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
+        self.ask_to_stop();
+        self.ended()
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &id])
             .status()
             .expect("kill is there");
         assert!(sent.success());
+    }
+
+    /// Waits for the end and gives the exit status.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().expect("reaped").code()
     }
 }
