@@ -1,4 +1,7 @@
-//! What must hold of any file: size, where locks point, no path of one machine.
+//! What must hold of any file: size, where locks point, no path of one machine; and
+//! that lists are complete.
+
+use std::collections::BTreeSet;
 
 use crate::File;
 
@@ -12,9 +15,9 @@ const MACHINE_PATHS: [&str; 4] = [
     concat!("/Us", "ers/"),
     concat!("/wo", "rk/"),
 ];
-const API_FOLDER: &str = "auterity-http/src/api/";
-/// Beside the tests that call every endpoint; once it is there, no endpoint may be missing.
-const COVERAGE_LIST: &str = "auterity-http/tests/it/endpoints.txt";
+const VARIABLES: &str = ".env.example";
+/// Written apart, like the paths.
+const PREFIX: &str = concat!("AUTER", "ITY_");
 
 /// Finds files that are too large to read or to review.
 pub(crate) fn sizes(files: &[File]) -> Vec<String> {
@@ -91,39 +94,61 @@ fn starts_a_path(line: &str, path: &str) -> bool {
     })
 }
 
-/// Finds endpoint files that the coverage list does not name.
-pub(crate) fn endpoint_coverage(files: &[File]) -> Vec<String> {
-    let Some(list) = files.iter().find(|file| file.path == COVERAGE_LIST) else {
+/// Finds paths of workflows that go up: the cache action saves nothing of those, and only
+/// warns.
+pub(crate) fn cache_paths(files: &[File]) -> Vec<String> {
+    let mut findings = Vec::new();
+    let workflows = |file: &&File| file.path.starts_with(".github/workflows/");
+    for file in files.iter().filter(workflows) {
+        for (index, line) in file.text.lines().enumerate() {
+            if line.contains("/..") {
+                findings.push(format!(
+                    "{}:{}: a path that goes up is never cached: keep it inside the workspace",
+                    file.path,
+                    index + 1
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// Finds variables that the list of them does not have, and listed ones that nothing uses.
+pub(crate) fn variables(files: &[File]) -> Vec<String> {
+    let Some(list) = files.iter().find(|file| file.path == VARIABLES) else {
         return Vec::new();
     };
-    let named: Vec<&str> = list
-        .text
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    files
-        .iter()
-        .filter_map(|file| {
-            Some((
-                file,
-                file.path.strip_prefix(API_FOLDER)?.strip_suffix(".rs")?,
-            ))
+    let prose = |file: &File| file.path == VARIABLES || file.name().ends_with(".md");
+    let listed: BTreeSet<&str> = names(&list.text).collect();
+    let mut used = BTreeSet::new();
+    let mut findings = Vec::new();
+    for file in files.iter().filter(|file| !prose(file)) {
+        for name in names(&file.text) {
+            if used.insert(name) && !listed.contains(name) {
+                findings.push(format!("{}: add {name} to {VARIABLES}", file.path));
+            }
+        }
+    }
+    let unused = listed.difference(&used);
+    findings.extend(unused.map(|name| format!("{VARIABLES}: nothing uses {name}: remove it")));
+    findings
+}
+
+/// Gives the names of variables in a text.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let is_part =
+        |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    text.split(move |letter: char| !is_part(letter))
+        .filter(|word| {
+            word.len() > PREFIX.len() && word.starts_with(PREFIX) && !word.ends_with('_')
         })
-        .filter(|(_, resource)| *resource != "mod" && !named.contains(resource))
-        .map(|(file, resource)| {
-            format!(
-                "{}: add `{resource}` to {COVERAGE_LIST}, with a call of each endpoint",
-                file.path
-            )
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        COVERAGE_LIST, FILE_BYTES_MAX, File, MACHINE_PATHS, endpoint_coverage, locks,
-        machine_paths, sizes,
+        FILE_BYTES_MAX, File, MACHINE_PATHS, PREFIX, VARIABLES, cache_paths, locks, machine_paths,
+        sizes, variables,
     };
 
     #[test]
@@ -181,14 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_missing_from_the_list_fails() {
-        let list = File::of(COVERAGE_LIST, "workflows\nmod\n");
-        let api = |name: &str| File::of(&format!("auterity-http/src/api/{name}.rs"), "");
-        assert!(
-            endpoint_coverage(&[api("secrets")]).is_empty(),
-            "no list yet"
-        );
-        let findings = endpoint_coverage(&[list, api("workflows"), api("secrets"), api("mod")]);
-        assert_eq!(findings.len(), 1);
+    fn a_cached_path_that_goes_up_fails() {
+        let workflow = |text: &str| File::of(".github/workflows/ci.yml", text);
+        let inside = workflow("  DIR: ${{ github.workspace }}/target\n");
+        assert!(cache_paths(&[inside]).is_empty());
+        let above = workflow("  DIR: ${{ github.workspace }}/../target\n");
+        assert_eq!(cache_paths(&[above]).len(), 1);
+    }
+
+    #[test]
+    fn a_variable_in_one_place_only_fails() {
+        let list = || File::of(VARIABLES, &format!("# about\n#{PREFIX}ONE=1\n"));
+        let code = |name: &str| File::of("src/a.rs", &format!("env = \"{PREFIX}{name}\""));
+        assert!(variables(&[list(), code("ONE")]).is_empty());
+        assert_eq!(variables(&[list(), code("ONE"), code("TWO")]).len(), 1);
+        assert_eq!(variables(&[list()]).len(), 1);
     }
 }

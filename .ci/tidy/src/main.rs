@@ -61,7 +61,8 @@ fn main() -> ExitCode {
         files::sizes,
         files::locks,
         files::machine_paths,
-        files::endpoint_coverage,
+        files::cache_paths,
+        files::variables,
     ]
     .iter()
     .flat_map(|check| check(&files))
