@@ -15,7 +15,7 @@ use crate::definition::{Mistake, Program, WorkflowRef};
 use crate::functions::FunctionInfo;
 use crate::store::{
     DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, EventRow,
-    ExecutionQuery, ExecutionRow, Page, Queued, Status,
+    ExecutionQuery, ExecutionRow, Page, Queued, Status, TaskProgress,
 };
 use crate::{Error, ErrorKind, ExecutionId, Scope};
 
@@ -72,6 +72,8 @@ pub struct ExecutionView {
     pub row: ExecutionRow,
     /// The JSON pointers of the tasks at work; empty once it has ended.
     pub current_tasks: Vec<String>,
+    /// How far functions under way have come, in their own words.
+    pub progress: Vec<TaskProgress>,
     /// What keeps it, while it is pending.
     pub queued: Option<Queued>,
 }
@@ -306,11 +308,14 @@ impl Handle {
         let Some(row) = store.execution_fetch(scope, id).await? else {
             return Ok(None);
         };
-        let mut current_tasks = Vec::new();
+        let (mut current_tasks, mut said) = (Vec::new(), Vec::new());
         if !row.status.is_ended()
             && let Some(progress) = self.progress(id).await?
         {
             current_tasks = progress.state.current_tasks(&progress.identity.program);
+            said = store.task_progress_fetch(scope, id).await?;
+            self.core.heartbeats.renew((scope.tenant(), id), &mut said);
+            said.retain(|one| progress.state.expects(one.effect));
         }
         let queued = match row.status {
             Status::Pending => store.queue_place(scope, id).await?,
@@ -319,6 +324,7 @@ impl Handle {
         Ok(Some(ExecutionView {
             row,
             current_tasks,
+            progress: said,
             queued,
         }))
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Feed;
 use super::figures::Meter;
+use super::heartbeat::Heartbeats;
 use super::journal::Journal;
 use super::options::{Options, Ports};
 use super::programs::Programs;
@@ -39,6 +40,8 @@ pub(super) struct Core {
     pub(super) bell: Bell,
     /// Starts of schedules' ticks that are under way.
     pub(super) beginning: Beginning,
+    /// What functions under way here say of themselves.
+    pub(super) heartbeats: Heartbeats,
     /// Whether the worker found more than it had room for, so that an end makes room.
     pub(super) behind: AtomicBool,
     /// For starts that no worker of this process takes on.
@@ -131,6 +134,7 @@ impl Core {
             wake: Notify::new(),
             bell: Bell::default(),
             beginning: Beginning::default(),
+            heartbeats: Heartbeats::default(),
             behind: AtomicBool::new(false),
             unfenced,
             starting,

@@ -22,6 +22,7 @@ mod feed;
 mod figures;
 mod flow;
 mod handle;
+mod heartbeat;
 mod journal;
 mod life;
 mod lifecycle;

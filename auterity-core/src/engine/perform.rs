@@ -13,7 +13,7 @@ use super::life::{Core, Life};
 use super::start::{Origin, StartRequest};
 use super::stretch::Stretch;
 use super::transact::Transact;
-use crate::functions::{Callable, Durability, Function, Invocation, Registration};
+use crate::functions::{Callable, Durability, Function, Heart, Invocation, Registration};
 use crate::interpreter::{
     Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, called_function, request,
 };
@@ -55,6 +55,8 @@ impl Active {
                 Effect::Perform { effect } => self.begin(effect),
                 Effect::Abandon { effect, .. } => {
                     if let Some(handle) = self.handles.remove(&effect) {
+                        let execution = self.progress.identity.execution;
+                        self.core.heartbeats.forget((execution, effect));
                         handle.abort();
                     }
                     self.transacting.retain(|one| one.doing.effect != effect);
@@ -279,8 +281,14 @@ impl Doing {
         };
         let cancelled = CancellationToken::new();
         let _cancel_when_dropped = cancelled.clone().drop_guard();
-        let work = guarded(&**function, self.invocation(called, cancelled));
+        let invocation = self.invocation(called, cancelled);
         let _running = self.core.meter.calls();
+        let work = async {
+            match registration.silence_max() {
+                None => guarded(&**function, invocation).await,
+                Some(most) => Box::pin(self.listened_to(&**function, invocation, most)).await,
+            }
+        };
         tokio::select! {
             biased;
             result = work => result,
@@ -303,6 +311,8 @@ impl Doing {
             routines: self.core.routines.clone(),
             key: format!("{}-{}", self.execution, self.effect),
             at: self.core.now(),
+            resumed_from: None,
+            heart: Heart::default(),
             cancelled,
         }
     }
@@ -387,7 +397,10 @@ impl Doing {
 }
 
 /// Calls a function so that its panic is its own problem only.
-async fn guarded(function: &dyn Function, invocation: Invocation) -> Result<Value, Problem> {
+pub(super) async fn guarded(
+    function: &dyn Function,
+    invocation: Invocation,
+) -> Result<Value, Problem> {
     let task = invocation.task.clone();
     AssertUnwindSafe(function.call(invocation))
         .catch_unwind()

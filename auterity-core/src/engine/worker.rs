@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::execution::Active;
 use super::figures::{self, Meter};
 use super::handle::Handle;
+use super::heartbeat;
 use super::journal::Journal;
 use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
@@ -62,6 +63,7 @@ impl Engine {
             }
         }));
         let routines = core.routines.clone();
+        drop(routines.spawn("heartbeats", heartbeat::keep(Arc::clone(&core))));
         let scheduler = Scheduler::new(Arc::clone(&core), draining.clone());
         drop(routines.spawn("schedules", scheduler.work()));
         drop(routines.spawn("worker", Worker { core, draining }.work(life)));

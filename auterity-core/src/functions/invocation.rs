@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::interpreter::fits;
 use crate::{ExecutionId, Routines, Scope};
+
+/// Bytes of JSON that a heartbeat carries at most.
+const PROGRESS_BYTES_MAX: usize = 16 * 1024;
 
 /// One call of a function.
 pub struct Invocation {
@@ -27,6 +32,11 @@ pub struct Invocation {
     pub key: String,
     /// When the call began, by the engine's clock.
     pub at: Timestamp,
+    /// What an earlier try of the same call said last with
+    /// [`heartbeat`](Self::heartbeat), if a crash or a stop cut it off.
+    pub resumed_from: Option<Arc<Value>>,
+    /// Carries what [`heartbeat`](Self::heartbeat) says.
+    pub heart: Heart,
     /// Fires when the result is not wanted any more.
     pub cancelled: CancellationToken,
     /// Whether the definition waits for what is called; if not (`run` with
@@ -49,10 +59,25 @@ impl Invocation {
             input: Arc::new(Value::Null),
             key: execution.to_string(),
             at: Timestamp::UNIX_EPOCH,
+            resumed_from: None,
+            heart: Heart::default(),
             cancelled: CancellationToken::new(),
             awaited: true,
             routines: Routines::new(),
         }
+    }
+}
+
+impl Invocation {
+    /// Says that the function is at work, and how far it has come: for functions that are
+    /// registered with [`heartbeat`](crate::functions::Registration::heartbeat); for
+    /// others it does nothing.
+    ///
+    /// People see what is said while the function works: `{"done": 3, "total": 10}` as
+    /// well as `{"message": "…"}`. Keep secrets out, and stay under 16 KiB of JSON: of
+    /// anything larger only the sign of life counts.
+    pub fn heartbeat(&self, progress: impl Into<Value>) {
+        self.heart.beat(progress.into());
     }
 }
 
@@ -64,5 +89,29 @@ impl fmt::Debug for Invocation {
             .field("task", &self.task)
             .field("key", &self.key)
             .finish_non_exhaustive()
+    }
+}
+
+/// Carries a function's heartbeats to the engine; the default one carries them nowhere.
+/// Cheap to clone, for work that does not have the invocation.
+#[derive(Debug, Clone, Default)]
+pub struct Heart(Option<watch::Sender<Option<Arc<Value>>>>);
+
+impl Heart {
+    /// Makes a heart that somebody listens to.
+    pub(crate) fn heard() -> (Self, watch::Receiver<Option<Arc<Value>>>) {
+        let (sender, receiver) = watch::channel(None);
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Does what [`Invocation::heartbeat`] does.
+    pub fn beat(&self, progress: Value) {
+        let Some(beats) = &self.0 else { return };
+        let fitting = fits(&progress, PROGRESS_BYTES_MAX);
+        beats.send_modify(|last| {
+            if fitting {
+                *last = Some(Arc::new(progress));
+            }
+        });
     }
 }

@@ -32,7 +32,7 @@ pub use echo::Echo;
 #[cfg(feature = "grpc")]
 pub use grpc::Grpc;
 pub use http::{Http, HttpOptions};
-pub use invocation::Invocation;
+pub use invocation::{Heart, Invocation};
 pub use mcp::Mcp;
 pub use openapi::OpenApi;
 #[cfg(unix)]

@@ -38,6 +38,7 @@ pub struct Registration {
     signature: Signature,
     durability: Durability,
     timeout: Option<SignedDuration>,
+    silence: Option<SignedDuration>,
 }
 
 /// What a registration stands for.
@@ -72,6 +73,7 @@ impl Registration {
             signature,
             durability: Durability::default(),
             timeout: None,
+            silence: None,
         }
     }
 
@@ -121,6 +123,20 @@ impl Registration {
         self
     }
 
+    /// Declares that a call says how far it is, with
+    /// [`Invocation::heartbeat`], at least once in this time. One that is silent for
+    /// longer ends with a time-out error, which the definition may catch and retry.
+    /// Transactional functions are too short for that and say nothing.
+    #[must_use]
+    pub fn heartbeat(mut self, silence_max: SignedDuration) -> Self {
+        self.silence = Some(silence_max);
+        self
+    }
+
+    pub(crate) fn silence_max(&self) -> Option<SignedDuration> {
+        self.silence
+    }
+
     pub(crate) fn callable(&self) -> &Callable {
         &self.callable
     }
@@ -143,6 +159,7 @@ impl Registration {
             durability: self.durability,
             transactional: matches!(self.callable, Callable::Transactional(_)),
             timeout: self.timeout,
+            heartbeat: self.silence,
         }
     }
 }
@@ -173,6 +190,8 @@ pub struct FunctionInfo {
     pub transactional: bool,
     /// How long a call may take.
     pub timeout: Option<SignedDuration>,
+    /// How long a call may be silent.
+    pub heartbeat: Option<SignedDuration>,
 }
 
 /// The functions that definitions can call, by name and version.

@@ -17,6 +17,7 @@ mod precedence;
 mod records;
 mod schedules;
 mod sea;
+mod task_progress;
 mod transaction;
 
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
@@ -39,6 +40,7 @@ pub use schedules::{
     TickRow, TickState,
 };
 pub use sea::{SchemaStatus, SeaOptions, SeaStore, Synchronous};
+pub use task_progress::{TaskProgress, TaskProgressStore};
 pub use transaction::{ConnectionSource, Transaction};
 pub(crate) use transaction::{Failure, KEYS_MAX, Written};
 
@@ -54,7 +56,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: ScheduleStore + ConnectionSource {
+pub trait Store: ScheduleStore + ConnectionSource + TaskProgressStore {
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 

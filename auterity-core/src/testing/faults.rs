@@ -16,7 +16,8 @@ use crate::store::{
     EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
     FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
     ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TickRow, Transaction,
+    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
+    Transaction,
 };
 use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -313,6 +314,15 @@ passed_on! {
     fn wake_send() -> ();
     fn wake_wait() -> ();
     fn ping() -> ();
+}
+
+passed_on! {
+    impl TaskProgressStore {}
+    fn task_progress_put(
+        fence: &Fence, said: &[TaskProgress], over: &[(ExecutionId, u64)]
+    ) -> ();
+    fn task_progress_fetch(scope: &Scope, id: ExecutionId) -> Vec<TaskProgress>;
+    fn task_progress_sweep() -> ();
 }
 
 passed_on! {

@@ -4,6 +4,7 @@ mod faults;
 mod flow;
 mod schedules;
 mod state;
+mod task_progress;
 mod transaction;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ use crate::store::fair::FairQueue;
 use crate::store::{
     AHEAD_MAX, Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionRow, Ended, Entry,
     EventRow, ExecutionRow, Fence, InboxMessage, LaneLength, Loaded, Next, Outcome, Queued,
-    Snapshot, Start, Status, Subscription, Survey, check,
+    Snapshot, Start, Status, Subscription, Survey, TaskProgress, check,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) schedules: Schedules,
     /// What the function `store` keeps.
     pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
+    /// What functions under way said last.
+    pub(super) task_progress: BTreeMap<(ExecutionId, u64), TaskProgress>,
     keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,
@@ -139,6 +141,12 @@ impl State {
         self.fire(now);
         let claims = self.claim(fence.worker, limit);
         Ok(Beat { claims, look_at })
+    }
+
+    /// Tells whether this life of a worker has the execution.
+    pub(super) fn owns(&self, worker: WorkerId, execution: ExecutionId) -> bool {
+        let owned = self.owned.get(&worker);
+        owned.is_some_and(|owned| owned.contains(&execution))
     }
 
     pub(super) fn claims(&self, worker: WorkerId) -> Vec<Claim> {

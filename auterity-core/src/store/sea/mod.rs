@@ -16,6 +16,7 @@ mod schedules;
 mod selection;
 mod sqlite;
 mod status;
+mod task_progress;
 mod transaction;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod inbox;
 mod journal;
 mod reads;
 mod schedules;
+mod task_progress;
 mod transactions;
 mod workers;
 
@@ -110,6 +111,7 @@ cases! {
     schedules::schedules_subscribe_like_executions,
     schedules::schedules_are_listed_in_pages,
     schedules::old_ticks_are_forgotten,
+    task_progress::what_functions_say_is_kept_until_it_is_over,
     transactions::writes_commit_with_their_entry_or_not_at_all,
     transactions::values_are_kept_compared_and_listed,
 }

@@ -1,5 +1,6 @@
 //! Functions of a host: the registry, typed functions, what the engine does with them.
 
+mod heartbeat;
 mod killed;
 mod place;
 mod transactional;

@@ -92,12 +92,25 @@ pub(super) struct Execution {
     fault: Option<String>,
     /// The JSON pointers of the tasks at work.
     current_tasks: Vec<String>,
+    /// How far functions at work have come, in their own words.
+    progress: Vec<TaskProgress>,
     /// Searchable names and values.
     attributes: BTreeMap<String, String>,
     /// Higher comes first when executions have to queue.
     priority: i32,
     /// The execution that started this one.
     parent: Option<String>,
+}
+
+/// What a function at work said of itself last.
+#[derive(Debug, Serialize, Object)]
+struct TaskProgress {
+    /// The JSON pointer of the task.
+    task: String,
+    /// When it said so.
+    at: Time,
+    /// What it said: any JSON.
+    details: Raw,
 }
 
 /// What keeps a pending execution.
@@ -233,8 +246,10 @@ impl Execution {
         let ExecutionView {
             row,
             current_tasks,
+            progress,
             queued,
         } = view;
+        let progress: Result<_, Problem> = progress.iter().map(TaskProgress::of).collect();
         let queued = queued.map(Queued::of);
         let ExecutionSummary {
             id,
@@ -261,9 +276,20 @@ impl Execution {
             error,
             fault: row.fault().map(|fault| fault.to_string()),
             current_tasks,
+            progress: progress?,
             attributes: row.attributes,
             priority: row.priority,
             parent: row.parent.map(|parent| parent.to_string()),
+        })
+    }
+}
+
+impl TaskProgress {
+    fn of(said: &store::TaskProgress) -> Result<Self, Problem> {
+        Ok(Self {
+            task: said.task.clone(),
+            at: Time(said.at),
+            details: Raw::from_text(&said.details)?,
         })
     }
 }

@@ -11,7 +11,8 @@ use auterity_core::store::{
     EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
     FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
     ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TickRow, Transaction,
+    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
+    Transaction,
 };
 use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -47,6 +48,30 @@ impl<S> Counting<S> {
 impl<S: Store> ConnectionSource for Counting<S> {
     async fn begin(&self, scope: &Scope) -> Result<Transaction, Error> {
         self.count().begin(scope).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> TaskProgressStore for Counting<S> {
+    async fn task_progress_put(
+        &self,
+        fence: &Fence,
+        said: &[TaskProgress],
+        over: &[(ExecutionId, u64)],
+    ) -> Result<(), Error> {
+        self.count().task_progress_put(fence, said, over).await
+    }
+
+    async fn task_progress_fetch(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+    ) -> Result<Vec<TaskProgress>, Error> {
+        self.count().task_progress_fetch(scope, id).await
+    }
+
+    async fn task_progress_sweep(&self) -> Result<(), Error> {
+        self.store.task_progress_sweep().await
     }
 }
 

@@ -672,3 +672,14 @@ CREATE TABLE stored_value (
     updated_at bigint NOT NULL,
     PRIMARY KEY (tenant, key)
 );
+
+-- What functions under way said last.
+CREATE TABLE task_progress (
+    execution uuid NOT NULL,
+    effect bigint NOT NULL,
+    tenant uuid NOT NULL,
+    task text NOT NULL,
+    at bigint NOT NULL,
+    details text NOT NULL,
+    PRIMARY KEY (execution, effect)
+);

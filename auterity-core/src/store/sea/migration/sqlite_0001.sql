@@ -224,3 +224,14 @@ CREATE TABLE stored_value (
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID;
+
+-- What functions under way said last.
+CREATE TABLE task_progress (
+    execution BLOB NOT NULL,
+    effect INTEGER NOT NULL,
+    tenant BLOB NOT NULL,
+    task TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    details TEXT NOT NULL,
+    PRIMARY KEY (execution, effect)
+) WITHOUT ROWID;

@@ -6,6 +6,7 @@
 mod amend;
 mod flow;
 mod rows;
+mod task_progress;
 
 use std::str::FromStr;
 use std::time::Duration;

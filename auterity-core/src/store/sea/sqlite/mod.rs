@@ -5,6 +5,7 @@ mod control;
 mod flow;
 mod gates;
 mod sections;
+mod task_progress;
 
 use std::str::FromStr;
 use std::sync::Arc;

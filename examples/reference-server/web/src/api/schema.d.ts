@@ -807,6 +807,8 @@ export interface components {
             fault?: string | null;
             /** @description The JSON pointers of the tasks at work. */
             current_tasks: string[];
+            /** @description How far functions at work have come, in their own words. */
+            progress: components["schemas"]["TaskProgress"][];
             /** @description Searchable names and values. */
             attributes: {
                 [key: string]: string;
@@ -1553,6 +1555,21 @@ export interface components {
             detail?: string | null;
             /** @description The JSON pointer of the task. */
             instance?: string | null;
+        };
+        /**
+         * TaskProgress
+         * @description What a function at work said of itself last.
+         */
+        TaskProgress: {
+            /** @description The JSON pointer of the task. */
+            task: string;
+            /**
+             * Format: date-time
+             * @description When it said so.
+             */
+            at: string;
+            /** @description What it said: any JSON. */
+            details: unknown;
         };
         /**
          * TaskRecord
