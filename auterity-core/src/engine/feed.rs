@@ -4,11 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::{Stream, stream};
+use jiff::SignedDuration;
 use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
+use super::handle::Handle;
 use crate::store::{ExecutionRow, Next};
-use crate::{ExecutionId, TenantId};
+use crate::{ExecutionId, Scope, TenantId};
 
 /// Changes that a slow reader of the feed may fall behind before it is told to
 /// look again.
@@ -17,12 +21,16 @@ const FEED_LENGTH: usize = 1_024;
 /// The same for lifecycle events, of which there are several for each change.
 const LIFECYCLE_LENGTH: usize = 8_192;
 
+/// How often a reader of the feed is told to look again where other processes may have
+/// changed something.
+const FEED_LOOK: SignedDuration = SignedDuration::from_secs(5);
+
 /// One word of a tenant's feed.
 #[derive(Debug, Clone)]
 pub enum FeedItem {
     /// An execution started, parked or ended; without input, output and error.
     Changed(Arc<ExecutionRow>),
-    /// Some changes were missed: read the list again.
+    /// Some changes were missed, or may have been: read the list again.
     Lagged,
 }
 
@@ -137,5 +145,42 @@ impl Feed {
 
     pub(super) fn changes(&self) -> broadcast::Receiver<(TenantId, Arc<ExecutionRow>)> {
         self.changes.subscribe()
+    }
+}
+
+impl Handle {
+    /// Gives the tenant's changes from now on: starts, parkings and ends. What other
+    /// processes on the same database do is not told one by one: then
+    /// [`Lagged`](FeedItem::Lagged) comes every five seconds.
+    pub fn feed(&self, scope: &Scope) -> impl Stream<Item = FeedItem> + Send + use<> {
+        let tenant = scope.tenant();
+        let changes = self.core.feed.changes();
+        let core = Arc::clone(&self.core);
+        let look = core.now() + FEED_LOOK;
+        stream::unfold(
+            (core, changes, look),
+            move |(core, mut changes, look)| async move {
+                loop {
+                    let received = tokio::select! {
+                        biased;
+                        received = changes.recv() => received,
+                        () = core.ports.clock.sleep_until(look), if core.ports.store.is_shared() => {
+                            let next = core.now() + FEED_LOOK;
+                            return Some((FeedItem::Lagged, (core, changes, next)));
+                        }
+                    };
+                    match received {
+                        Ok((whose, row)) if whose == tenant => {
+                            return Some((FeedItem::Changed(row), (core, changes, look)));
+                        }
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => {
+                            return Some((FeedItem::Lagged, (core, changes, look)));
+                        }
+                        Err(RecvError::Closed) => return None,
+                    }
+                }
+            },
+        )
     }
 }

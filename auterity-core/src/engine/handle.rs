@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
 
-use super::feed::{FeedItem, Growth};
+use super::feed::Growth;
 use super::life::Core;
 use super::start::{Origin, StartRequest, Started};
 use crate::definition::{Mistake, Program, WorkflowRef};
@@ -487,24 +485,6 @@ impl Handle {
     /// Kind [`Invalid`](ErrorKind::Invalid) when a required attribute is missing.
     pub async fn publish(&self, scope: &Scope, event: &Value) -> Result<u32, Error> {
         self.core.publish(scope, event).await
-    }
-
-    /// Gives the tenant's changes from now on: starts, parkings and ends.
-    pub fn feed(&self, scope: &Scope) -> impl Stream<Item = FeedItem> + Send + use<> {
-        let tenant = scope.tenant();
-        let changes = self.core.feed.changes();
-        stream::unfold(changes, move |mut changes| async move {
-            loop {
-                match changes.recv().await {
-                    Ok((whose, row)) if whose == tenant => {
-                        return Some((FeedItem::Changed(row), changes));
-                    }
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return Some((FeedItem::Lagged, changes)),
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        })
     }
 
     /// Checks that the database answers.

@@ -30,6 +30,10 @@ const CLAIM_MAX: usize = 128;
 /// wait longer, those of small tenants among them.
 const WAITING_MAX: usize = 64;
 
+/// The part of the polling time after which the worker looks again at the earliest: what
+/// becomes due close together is taken on together.
+const POLL_PARTS: i32 = 20;
+
 /// How long an execution that this engine cannot load waits for another one.
 pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 
@@ -217,7 +221,7 @@ fn begin(input: &str) -> Result<Event, Error> {
 struct Looked {
     /// Whether there may be more right now.
     more: bool,
-    /// When something may pass a gate without being told.
+    /// When something may become due without being told.
     look_at: Option<Timestamp>,
 }
 
@@ -249,8 +253,9 @@ impl Worker {
                     Err(error) => tracing::warn!(error = %error, "registering failed"),
                 }
             }
-            let poll = self.core.now() + self.core.options.poll;
-            let next = look_at.map_or(poll, |look_at| poll.min(look_at));
+            let (now, poll) = (self.core.now(), self.core.options.poll);
+            let soonest = now + poll / POLL_PARTS;
+            let next = look_at.map_or(now + poll, |at| at.max(soonest).min(now + poll));
             tokio::select! {
                 biased;
                 () = self.core.routines.stopping().cancelled() => return,

@@ -175,6 +175,11 @@ fn text_template(text: &str, variables: &[String], mode: Mode) -> Result<Templat
     if expression_text(text).is_some() {
         return Expression::compile(text, variables).map(Template::Expression);
     }
+    if text.trim_start().starts_with("${") {
+        let message = "a text that begins with ${ is an expression and has to end with }";
+        let hint = "to have the text itself, write it inside of one: ${ \"…\" }";
+        return Err(CompileError::new(message, 0).with_hint(hint));
+    }
     let loose = match mode {
         Mode::Strict => None,
         Mode::Loose => Expression::compile_loose(text, variables),

@@ -57,6 +57,11 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// writes may be repeated with the same arguments.
 #[async_trait]
 pub trait Store: ScheduleStore + ConnectionSource + TaskProgressStore {
+    /// Tells whether other processes may work on the same data.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Brings the schema to this version; harmless when it is there already.
     async fn migrate(&self) -> Result<(), Error>;
 

@@ -199,7 +199,8 @@ pub struct Claim {
 pub struct Beat {
     /// What the worker has now.
     pub claims: Vec<Claim>,
-    /// When something may pass a gate without being told, if anything waits for that.
+    /// When something may become due without being told, by a timer or at a gate, if
+    /// anything waits for that.
     pub look_at: Option<Timestamp>,
 }
 

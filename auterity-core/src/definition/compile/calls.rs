@@ -91,7 +91,9 @@ impl Compiler<'_> {
             .flat_map(indexmap::IndexMap::keys)
             .map(String::as_str);
         let built_in = ["http", "openapi", "grpc", "asyncapi", "mcp", "a2a"];
-        let known: Vec<&str> = defined.chain(built_in).collect();
+        let usual = ["echo", "store"].into_iter();
+        let usual = usual.filter(|name| is_registered(name));
+        let known: Vec<&str> = defined.chain(built_in).chain(usual).collect();
         let message = format!("there is no function \"{name}\"");
         let hint = suggestion(name, known, "function");
         let hint = match hint.strip_suffix('?') {

@@ -139,6 +139,9 @@ impl State {
             }
         }
         self.fire(now);
+        // All that was due has just fired.
+        let timer = self.timers.first().map(|(due, _)| *due);
+        let look_at = look_at.into_iter().chain(timer).min();
         let claims = self.claim(fence.worker, limit);
         Ok(Beat { claims, look_at })
     }

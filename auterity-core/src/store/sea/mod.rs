@@ -216,6 +216,10 @@ impl ConnectionSource for SeaStore {
 
 #[async_trait]
 impl Store for SeaStore {
+    fn is_shared(&self) -> bool {
+        matches!(*self.hot, Hot::Postgres(_))
+    }
+
     async fn migrate(&self) -> Result<(), Error> {
         match &*self.hot {
             Hot::Sqlite(hot) => hot.migrate().await,

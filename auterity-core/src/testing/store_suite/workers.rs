@@ -152,10 +152,12 @@ pub(super) async fn timers_become_due(store: Arc<dyn Store>) {
         started(3, parked(None)),
     ];
     life.record(&entries).await;
-    assert!(life.claim(49, 10).await.is_empty());
+    let beat = life.look(at(49), 10).await;
+    assert_eq!((0, Some(at(50))), (beat.claims.len(), beat.look_at));
     assert_eq!(Status::Waiting, life.status(1).await);
     assert_eq!(vec![execution(1)], life.claim(50, 10).await);
-    assert!(life.claim(59, 10).await.is_empty());
+    let beat = life.look(at(59), 0).await;
+    assert_eq!(Some(at(60)), beat.look_at);
     life.record(&[entry(1, 2, completed())]).await;
     assert_eq!(vec![execution(2)], life.claim(100_000, 10).await);
 }

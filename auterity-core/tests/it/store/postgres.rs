@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use auterity_core::ErrorKind;
+use auterity_core::clock::ManualClock;
+use auterity_core::engine::{Engine, FeedItem, Options, Ports};
 use auterity_core::store::{ClaimRequest, Next, Outcome, SeaStore, Store};
+use auterity_core::{Actor, ErrorKind, Scope};
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::SignedDuration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
-    Place, entry, execute, execution, journal_length, now, parked, record, register, worker,
+    Place, entry, execute, execution, journal_length, now, parked, record, register, tenant, worker,
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -197,6 +200,30 @@ async fn lost_connections_come_back() {
     }
     let loaded = store.execution_load(&[execution(1)]).await.unwrap();
     assert_eq!(1, loaded.len());
+    store.close().await;
+    place.drop_schema().await;
+}
+
+#[tokio::test]
+async fn feed_says_to_look_again_since_others_may_have_changed_something() {
+    let Some(place) = Place::postgres("the feed of several processes") else {
+        return;
+    };
+    let store = place.open().await;
+    assert!(store.is_shared());
+    let clock = Arc::new(ManualClock::new(now()));
+    let ports = Ports {
+        clock: Arc::<ManualClock>::clone(&clock),
+        ..Ports::new(Arc::<SeaStore>::clone(&store))
+    };
+    let engine = Engine::start_without_worker(Options::default(), ports).expect("it starts");
+    let scope = Scope::new(tenant(), Actor::Host);
+    let mut feed = Box::pin(engine.handle().feed(&scope));
+    for _ in 0..2 {
+        assert!(feed.next().now_or_never().is_none());
+        clock.advance(SignedDuration::from_secs(5));
+        assert!(matches!(feed.next().await, Some(FeedItem::Lagged)));
+    }
     store.close().await;
     place.drop_schema().await;
 }

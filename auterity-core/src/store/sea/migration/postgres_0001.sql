@@ -512,9 +512,15 @@ BEGIN
     IF dead IS NOT NULL THEN
         PERFORM worker_free(dead);
     END IF;
-    -- A row without an execution says when gates are to be looked at again.
-    RETURN QUERY SELECT NULL::uuid, NULL::uuid, look FROM gates_look(now_at) AS look
-    WHERE look IS NOT NULL;
+    -- A row without an execution says when there may be more: at a gate, or by a timer.
+    RETURN QUERY SELECT NULL::uuid, NULL::uuid, soonest FROM (
+        SELECT least(gates_look(now_at), (
+            SELECT due_at FROM queue
+            WHERE due_at > now_at AND NOT ready AND NOT held AND owner IS NULL
+                AND due_at IS NOT NULL
+            ORDER BY due_at LIMIT 1))
+    ) AS next (soonest)
+    WHERE soonest IS NOT NULL;
     IF claims_max <= 0 THEN
         RETURN;
     END IF;

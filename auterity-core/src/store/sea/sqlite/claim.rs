@@ -1,13 +1,15 @@
 //! Claims: tenants take turns, see [`fair`](crate::store::fair).
 
+use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Uuid;
 
 use super::Done;
 use crate::store::fair::{Lane, Rounds, WEIGHT_DEFAULT, cost};
+use crate::store::sea::batch::Refusal;
 use crate::store::sea::batch::refusal;
-use crate::store::sea::rows::micros;
+use crate::store::sea::rows::{from_micros, micros};
 use crate::store::{Claim, ClaimRequest};
 use crate::{ExecutionId, TenantId, WorkerId};
 
@@ -55,6 +57,20 @@ async fn fire(connection: &mut SqliteConnection, request: ClaimRequest) -> Done<
         .await
         .map(|_| ())
         .map_err(refusal)
+}
+
+/// Gives the next time at which a timer fires.
+pub(super) async fn next_timer(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Done<Option<Timestamp>> {
+    let text = "SELECT due_at FROM queue
+         WHERE due_at > $1 AND NOT ready AND NOT held AND owner IS NULL AND due_at IS NOT NULL
+         ORDER BY due_at LIMIT 1";
+    let query = sqlx::query_scalar(text).bind(micros(now));
+    let due: Option<i64> = query.fetch_optional(connection).await.map_err(refusal)?;
+    due.map(|due| from_micros(due).map_err(Refusal::Other))
+        .transpose()
 }
 
 /// Gives the lanes whose turns come first: more cannot be served.

@@ -21,7 +21,7 @@ use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use self::claim::claim;
+use self::claim::{claim, next_timer};
 use self::sections::{CAREFUL_APPENDS, CAREFUL_STARTS, Script, TEMPORARY};
 use super::batch::{Refusal, fenced, refusal, unavailable};
 use super::rows::micros;
@@ -196,7 +196,9 @@ impl Sqlite {
                     free(&mut *connection, row.try_get(0).map_err(refusal)?).await?;
                 }
                 let look_at = gates::look(&mut *connection, micros(request.now)).await?;
-                let claims = claim(connection, fence.worker, request).await?;
+                let claims = claim(&mut *connection, fence.worker, request).await?;
+                let timer = next_timer(connection, request.now).await?;
+                let look_at = look_at.into_iter().chain(timer).min();
                 Ok(Beat { claims, look_at })
             })
         });
