@@ -9,8 +9,9 @@
 //!                  functions, children, events
 //! ```
 //!
-//! Every event is committed before anything that follows from it is done. What was
-//! under way at a crash is done again with the same key.
+//! Every event is committed before anything that follows from it is done, unless a
+//! function is declared to run ahead. What was under way at a crash is done again with
+//! the same key.
 
 mod admission;
 mod ahead;
