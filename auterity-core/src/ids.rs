@@ -140,6 +140,8 @@ ids! {
     InboxId = "inb";
     /// Names a schedule, or a backfill of one.
     ScheduleId = "sch";
+    /// Names an operation on many executions.
+    BulkId = "blk";
 }
 
 impl InboxId {
@@ -163,6 +165,21 @@ impl ScheduleId {
     #[must_use]
     pub fn event(self, what: &str) -> InboxId {
         InboxId(Uuid::new_v5(&self.0, what.as_bytes()))
+    }
+}
+
+impl BulkId {
+    /// Derives the id of an operation from the key under which a tenant asked for it, so
+    /// that a repeated call finds the first.
+    #[must_use]
+    pub fn derived(tenant: TenantId, key: &str) -> Self {
+        Self(Uuid::new_v5(&tenant.0, format!("bulk {key}").as_bytes()))
+    }
+
+    /// Derives the id of what the operation orders an execution to do.
+    #[must_use]
+    pub fn order(self, execution: ExecutionId) -> InboxId {
+        InboxId(Uuid::new_v5(&self.0, execution.0.as_bytes()))
     }
 }
 

@@ -17,7 +17,7 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
 pub use ids::{
-    ExecutionId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId, UserId, WorkerId,
+    BulkId, ExecutionId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId, UserId, WorkerId,
 };
 pub use routines::Routines;
 pub use scope::{Actor, Scope};

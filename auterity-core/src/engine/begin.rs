@@ -175,7 +175,7 @@ impl Core {
             let counts = !(debounced && older.passed);
             if Some(older.execution) != newest && counts {
                 let reason = Some("a newer start took its place".to_owned());
-                self.command(scope, older.execution, Action::Cancel, reason)
+                self.command(scope, older.execution, (None, Action::Cancel), reason)
                     .await?;
             }
         }

@@ -125,17 +125,9 @@ impl Handle {
         id: ExecutionId,
         reason: Option<String>,
     ) -> Result<(), Error> {
-        let row = self.fetch(scope, id).await?;
-        if row.status == Status::Suspended {
-            return Ok(());
+        if self.may_suspend(scope, id).await? {
+            self.command(scope, id, Action::Suspend, reason).await?;
         }
-        if let Some(progress) = self.progress(id).await?
-            && progress.state.is_cancelling()
-        {
-            let message = "the execution is being cancelled; terminate it or let it finish";
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
-        self.command(scope, id, Action::Suspend, reason).await?;
         Ok(())
     }
 
@@ -150,11 +142,7 @@ impl Handle {
         id: ExecutionId,
         reason: Option<String>,
     ) -> Result<(), Error> {
-        let row = self.fetch(scope, id).await?;
-        if row.status != Status::Suspended {
-            let message = format!("the execution is {} and not suspended", row.status);
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
+        self.may_resume(scope, id).await?;
         self.command(scope, id, Action::Resume, reason).await?;
         Ok(())
     }
@@ -187,6 +175,31 @@ impl Handle {
         Ok(())
     }
 
+    /// Tells whether there is something to suspend: not if it is suspended already.
+    pub(super) async fn may_suspend(&self, scope: &Scope, id: ExecutionId) -> Result<bool, Error> {
+        let row = self.fetch(scope, id).await?;
+        if row.status == Status::Suspended {
+            return Ok(false);
+        }
+        if let Some(progress) = self.progress(id).await?
+            && progress.state.is_cancelling()
+        {
+            let message = "the execution is being cancelled; terminate it or let it finish";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        Ok(true)
+    }
+
+    /// Refuses what is not suspended.
+    pub(super) async fn may_resume(&self, scope: &Scope, id: ExecutionId) -> Result<(), Error> {
+        let row = self.fetch(scope, id).await?;
+        if row.status != Status::Suspended {
+            let message = format!("the execution is {} and not suspended", row.status);
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        Ok(())
+    }
+
     /// Rebuilds where an execution stands, unless it has ended.
     pub(super) async fn progress(&self, id: ExecutionId) -> Result<Option<Progress>, Error> {
         let store = &self.core.ports.store;
@@ -214,8 +227,20 @@ impl Handle {
         action: Action,
         reason: Option<String>,
     ) -> Result<InboxId, Error> {
+        self.command_as(scope, id, (None, action), reason).await
+    }
+
+    /// Sends a command under an id, or a new one; what was sent before under the same id
+    /// is not sent again.
+    pub(super) async fn command_as(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        command: (Option<InboxId>, Action),
+        reason: Option<String>,
+    ) -> Result<InboxId, Error> {
         check_reason(reason.as_deref())?;
-        match self.core.command(scope, id, action, reason).await? {
+        match self.core.command(scope, id, command, reason).await? {
             Some(order) => Ok(order),
             None => {
                 let row = self.fetch(scope, id).await?;
@@ -231,7 +256,7 @@ impl Core {
         &self,
         scope: &Scope,
         id: ExecutionId,
-        action: Action,
+        (order, action): (Option<InboxId>, Action),
         reason: Option<String>,
     ) -> Result<Option<InboxId>, Error> {
         let control = match &action {
@@ -246,8 +271,9 @@ impl Core {
             by: scope.actor().clone(),
             reason,
         };
+        let new = || InboxId::generate(now, &*self.ports.entropy);
         let message = InboxMessage {
-            id: InboxId::generate(now, &*self.ports.entropy),
+            id: order.unwrap_or_else(new),
             tenant: scope.tenant(),
             execution: id,
             kind: MessageKind::Control,

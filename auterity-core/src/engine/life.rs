@@ -44,6 +44,8 @@ pub(super) struct Core {
     pub(super) heartbeats: Heartbeats,
     /// Whether the worker found more than it had room for, so that an end makes room.
     pub(super) behind: AtomicBool,
+    /// Rung when a bulk operation was started.
+    pub(super) bulk: Notify,
     /// For starts that no worker of this process takes on.
     pub(super) unfenced: Journal,
     /// Bounds the starts from outside that are under way.
@@ -136,6 +138,7 @@ impl Core {
             beginning: Beginning::default(),
             heartbeats: Heartbeats::default(),
             behind: AtomicBool::new(false),
+            bulk: Notify::new(),
             unfenced,
             starting,
             meter,
@@ -237,7 +240,12 @@ impl Life {
     /// Gives the scope in which the worker acts for a tenant: the engine's one place
     /// that builds one.
     pub(super) fn scope(&self, tenant: TenantId) -> Scope {
-        Scope::new(tenant, Actor::Engine(self.fence.worker))
+        Self::scope_of(tenant, Actor::Engine(self.fence.worker))
+    }
+
+    /// Gives the scope in which the worker goes on with what somebody asked for.
+    pub(super) fn scope_of(tenant: TenantId, by: Actor) -> Scope {
+        Scope::new(tenant, by)
     }
 
     pub(super) fn free(&self) -> usize {

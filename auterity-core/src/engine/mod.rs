@@ -53,7 +53,9 @@ pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
 pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};
-pub use repair::{Fork, Migrate, Retry, RetryPlan, Verdict};
+pub use repair::{
+    BULK_MAX, BulkAction, BulkOrder, BulkPlan, Fork, Migrate, Retry, RetryPlan, Selection, Verdict,
+};
 pub use schedules::{Backfill, Preview, ScheduleCreated, Triggered};
 pub use start::{StartRequest, Started};
 pub use worker::Engine;

@@ -16,6 +16,7 @@ use super::journal::Journal;
 use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
 use super::progress::Progress;
+use super::repair::BulkWorker;
 use super::schedules::Scheduler;
 use crate::interpreter::{Effect, Event};
 use crate::routines::Routines;
@@ -70,6 +71,8 @@ impl Engine {
         drop(routines.spawn("heartbeats", heartbeat::keep(Arc::clone(&core))));
         let scheduler = Scheduler::new(Arc::clone(&core), draining.clone());
         drop(routines.spawn("schedules", scheduler.work()));
+        let bulk = BulkWorker::new(Arc::clone(&core), draining.clone());
+        drop(routines.spawn("bulk", bulk.work()));
         drop(routines.spawn("worker", Worker { core, draining }.work(life)));
         Ok(engine)
     }

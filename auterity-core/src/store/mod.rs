@@ -7,6 +7,7 @@
 //! The port is public for tests and for hosts with a database of their own, but it
 //! is not stable yet.
 
+mod bulk;
 mod check;
 mod fair;
 mod fault;
@@ -20,6 +21,7 @@ mod sea;
 mod task_progress;
 mod transaction;
 
+pub use bulk::{BulkItem, BulkItems, BulkNext, BulkOutcome, BulkRow, BulkState, BulkStore};
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
 pub use fault::{FaultGroup, FaultGroups, FaultSignature, ParseSignatureError};
 pub use filter::{Filter, FilterMistake, Term, Test};
@@ -56,7 +58,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: ScheduleStore + ConnectionSource + TaskProgressStore {
+pub trait Store: BulkStore + ScheduleStore + ConnectionSource + TaskProgressStore {
     /// Tells whether other processes may work on the same data.
     fn is_shared(&self) -> bool {
         false

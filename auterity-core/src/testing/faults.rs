@@ -11,15 +11,15 @@ use super::signal::Signal;
 use crate::clock::{Clock, ManualClock};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
-    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
-    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
-    FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
-    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
-    Transaction,
+    Amend, Amended, AtGate, Beat, BulkItem, BulkItems, BulkNext, BulkRow, BulkState, BulkStore,
+    Claim, ClaimRequest, Claimed, ConnectionSource, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow, InboxMessage,
+    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
+    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
+    Subscription, Survey, TaskProgress, TaskProgressStore, TickRow, Transaction,
 };
-use crate::{Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
+use crate::{BulkId, Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
 /// How a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,6 +328,24 @@ passed_on! {
 passed_on! {
     impl ConnectionSource {}
     fn begin(scope: &Scope) -> Transaction;
+}
+
+passed_on! {
+    impl BulkStore {}
+    fn bulk_put(row: &BulkRow, executions: &[ExecutionId], most: u32) -> bool;
+    fn bulk_fetch(scope: &Scope, id: BulkId) -> Option<BulkRow>;
+    fn bulk_list(
+        scope: &Scope, before: Option<(Timestamp, BulkId)>, limit: u32
+    ) -> Page<BulkRow>;
+    fn bulk_turn(
+        scope: &Scope, id: BulkId, turn: (BulkState, BulkState), now: Timestamp
+    ) -> bool;
+    fn bulk_claim(worker: WorkerId, now: Timestamp, until: Timestamp) -> Option<BulkRow>;
+    fn bulk_items(id: BulkId, which: BulkItems, after: u32, limit: u32) -> Vec<BulkItem>;
+    fn bulk_note(
+        id: BulkId, worker: WorkerId, items: &[BulkItem], next: BulkNext
+    ) -> bool;
+    fn bulk_forget(planned: Timestamp, ended: Timestamp) -> ();
 }
 
 passed_on! {

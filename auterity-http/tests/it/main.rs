@@ -6,6 +6,7 @@
 )]
 
 mod auth;
+mod bulk;
 mod edge;
 mod events;
 mod executions;

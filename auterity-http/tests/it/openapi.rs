@@ -43,6 +43,12 @@ fn routes_are_known() {
         token POST   /events
         token GET    /executions
         token POST   /executions/batch
+        token GET    /executions/bulk
+        token POST   /executions/bulk
+        token GET    /executions/bulk/{id}
+        token GET    /executions/bulk/{id}/items
+        token POST   /executions/bulk/{id}/start
+        token POST   /executions/bulk/{id}/stop
         token GET    /executions/faults
         token GET    /executions/{id}
         token POST   /executions/{id}/cancel

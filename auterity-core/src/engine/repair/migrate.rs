@@ -56,6 +56,17 @@ impl Handle {
         id: ExecutionId,
         migrate: Migrate,
     ) -> Result<Verdict, Error> {
+        self.migrate_as(scope, id, migrate, None).await
+    }
+
+    /// Migrates under an order's id, or a new one.
+    pub(super) async fn migrate_as(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        migrate: Migrate,
+        order: Option<InboxId>,
+    ) -> Result<Verdict, Error> {
         let row = self.fetch(scope, id).await?;
         let target = self.version_of(scope, &row, &migrate.version).await?;
         let ended = || {
@@ -83,7 +94,9 @@ impl Handle {
         let action = Action::Migrate {
             program: target.hash(),
         };
-        let order = self.command(scope, id, action, migrate.reason).await?;
+        let order = self
+            .command_as(scope, id, (order, action), migrate.reason)
+            .await?;
         if let Some(reasons) = self.answer(scope, id, (order, progress.sequence)).await? {
             verdict.done = reasons.is_empty();
             verdict.reasons = reasons;

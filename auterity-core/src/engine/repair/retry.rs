@@ -57,6 +57,17 @@ impl Handle {
         id: ExecutionId,
         retry: Retry,
     ) -> Result<RetryPlan, Error> {
+        self.retry_as(scope, id, retry, None).await
+    }
+
+    /// Retries under an order's id, or a new one.
+    pub(super) async fn retry_as(
+        &self,
+        scope: &Scope,
+        id: ExecutionId,
+        retry: Retry,
+        order: Option<InboxId>,
+    ) -> Result<RetryPlan, Error> {
         let row = self.fetch(scope, id).await?;
         if !row.status.is_ended() && row.status != Status::Suspended {
             let message = format!(
@@ -78,10 +89,11 @@ impl Handle {
             runs_again: plan.runs_again.clone(),
         };
         if !retry.dry_run {
-            let order = self.order(scope, retry.reason)?;
+            let mut asked = self.order(scope, retry.reason)?;
+            asked.id = order.unwrap_or(asked.id);
             let given = input.filter(|_| place == Place::Start);
             let amend = self
-                .amend(scope, &row, (&history, target, plan), (order, given))
+                .amend(scope, &row, (&history, target, plan), (asked, given))
                 .await?;
             self.apply_amend(scope, &row, amend).await?;
         }

@@ -1,5 +1,6 @@
 //! The store in memory: for tests, and for hosts whose work need not outlast them.
 
+mod bulk;
 mod faults;
 mod flow;
 mod schedules;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::bulk::Bulk;
 use super::flow::Flow;
 use super::schedules::Schedules;
 use crate::store::fair::FairQueue;
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) by_start: BTreeSet<(TenantId, Timestamp, ExecutionId)>,
     pub(super) subscribers: BTreeSet<(TenantId, ExecutionId)>,
     pub(super) schedules: Schedules,
+    pub(super) bulk: Bulk,
     /// What the function `store` keeps.
     pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
     /// What functions under way said last.

@@ -4,6 +4,7 @@
 //! journal and the queue use each database's own way ([`sqlite`], [`postgres`]).
 
 mod batch;
+mod bulk;
 mod definitions;
 mod executions;
 mod flow;
@@ -174,6 +175,13 @@ impl SeaStore {
     async fn all(&self, text: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, Error> {
         let rows = self.read.query_all_raw(self.statement(text, values)).await;
         rows.map_err(|error| read_error(&error))
+    }
+
+    /// Executes a statement that writes; gives the number of rows.
+    async fn change(&self, text: &str, values: Vec<Value>) -> Result<u64, Error> {
+        let changed = self.write.execute_raw(self.statement(text, values)).await;
+        let changed = changed.map_err(|error| read_error(&error))?;
+        Ok(changed.rows_affected())
     }
 
     async fn one(&self, text: &str, values: Vec<Value>) -> Result<Option<QueryResult>, Error> {

@@ -59,7 +59,7 @@ pub(super) fn gates(gates: &[Gate]) -> Option<String> {
     (!rows.is_empty()).then(|| Value::from(rows).to_string())
 }
 
-fn corrupt(what: &str) -> Error {
+pub(super) fn corrupt(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("a row cannot be read: {what}"))
 }
 

@@ -4,6 +4,7 @@
 //! migrated store. A case that finds a fault panics with what it expected.
 
 mod amend;
+mod bulk;
 mod definitions;
 mod faults;
 mod flow;
@@ -91,6 +92,10 @@ cases! {
     amend::ended_and_parked_executions_are_amended_if_unmoved,
     amend::what_had_ended_queues_with_its_priority_and_gates,
     amend::label_shows_another_version,
+    bulk::operations_are_kept_with_their_executions,
+    bulk::one_worker_works_an_operation_off,
+    bulk::stopped_operations_are_worked_off_no_more,
+    bulk::old_operations_are_forgotten,
     faults::abnormal_ends_are_listed,
     faults::faults_are_grouped_by_signature,
     faults::what_goes_on_is_no_fault_any_more,

@@ -1,6 +1,8 @@
 //! Executions, their history and live events.
 
 mod batch;
+mod bulk;
+mod bulk_documents;
 mod control;
 mod documents;
 mod faults;
@@ -16,6 +18,7 @@ pub(super) type Api = (
     batch::Api,
     read::Api,
     faults::Api,
+    bulk::Api,
     control::Api,
     repair::Api,
 );
@@ -26,6 +29,7 @@ pub(super) const API: Api = (
     batch::Api,
     read::Api,
     faults::Api,
+    bulk::Api,
     control::Api,
     repair::Api,
 );

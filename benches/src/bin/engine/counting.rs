@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, Claimed, ConnectionSource, Control,
-    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
-    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
-    FlowRow, InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
-    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
-    Transaction,
+    Amend, Amended, AtGate, Beat, BulkItem, BulkItems, BulkNext, BulkRow, BulkState, BulkStore,
+    Claim, ClaimRequest, Claimed, ConnectionSource, Control, DefinitionPut, DefinitionQuery,
+    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
+    ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow, InboxMessage,
+    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
+    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
+    Subscription, Survey, TaskProgress, TaskProgressStore, TickRow, Transaction,
 };
-use auterity_core::{Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
+use auterity_core::{BulkId, Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
 
 /// Counts calls; each is one transaction.
@@ -72,6 +72,75 @@ impl<S: Store> TaskProgressStore for Counting<S> {
 
     async fn task_progress_sweep(&self) -> Result<(), Error> {
         self.store.task_progress_sweep().await
+    }
+}
+
+/// The measurements have no bulk operations, so these calls are not counted.
+#[async_trait]
+impl<S: Store> BulkStore for Counting<S> {
+    async fn bulk_put(
+        &self,
+        row: &BulkRow,
+        executions: &[ExecutionId],
+        most: u32,
+    ) -> Result<bool, Error> {
+        self.store.bulk_put(row, executions, most).await
+    }
+
+    async fn bulk_fetch(&self, scope: &Scope, id: BulkId) -> Result<Option<BulkRow>, Error> {
+        self.store.bulk_fetch(scope, id).await
+    }
+
+    async fn bulk_list(
+        &self,
+        scope: &Scope,
+        before: Option<(Timestamp, BulkId)>,
+        limit: u32,
+    ) -> Result<Page<BulkRow>, Error> {
+        self.store.bulk_list(scope, before, limit).await
+    }
+
+    async fn bulk_turn(
+        &self,
+        scope: &Scope,
+        id: BulkId,
+        turn: (BulkState, BulkState),
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.store.bulk_turn(scope, id, turn, now).await
+    }
+
+    async fn bulk_claim(
+        &self,
+        worker: WorkerId,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<BulkRow>, Error> {
+        self.store.bulk_claim(worker, now, until).await
+    }
+
+    async fn bulk_items(
+        &self,
+        id: BulkId,
+        which: BulkItems,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<BulkItem>, Error> {
+        self.store.bulk_items(id, which, after, limit).await
+    }
+
+    async fn bulk_note(
+        &self,
+        id: BulkId,
+        worker: WorkerId,
+        items: &[BulkItem],
+        next: BulkNext,
+    ) -> Result<bool, Error> {
+        self.store.bulk_note(id, worker, items, next).await
+    }
+
+    async fn bulk_forget(&self, planned: Timestamp, ended: Timestamp) -> Result<(), Error> {
+        self.store.bulk_forget(planned, ended).await
     }
 }
 

@@ -139,6 +139,8 @@ async fn fill(store: &SeaStore) {
     lists::fill_ends(store).await;
     schedules::fill_schedules(store).await;
     schedules::fill_events(store).await;
+    lists::fill_bulk(store).await;
+    store.asked.lock().expect("nobody panicked").clear();
 }
 
 /// Puts executions before gates of many rules.
@@ -322,6 +324,10 @@ async fn sqlite_reads_no_whole_table() {
             "snapshot",
             "suspension",
             "abnormal_end",
+            "bulk",
+            "bulk_item",
+            "b",
+            "i",
             "flow_setting",
             "place",
             "schedule",

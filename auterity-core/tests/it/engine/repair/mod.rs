@@ -1,5 +1,6 @@
 //! Repair of live work: what people do to executions that did not go as they should.
 
+mod bulk;
 mod cancel;
 mod migrate;
 mod retry;

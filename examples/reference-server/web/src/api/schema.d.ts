@@ -299,6 +299,95 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/executions/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists operations on many executions, the newest first. */
+        get: operations["execution_bulk_list"];
+        put?: never;
+        /**
+         * Does the same to many executions. What is selected at the beginning stays selected:
+         *     executions that are started later are not part of it.
+         */
+        post: operations["execution_bulk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/bulk/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives an operation with its progress. */
+        get: operations["execution_bulk_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/bulk/{id}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the executions of an operation with what became of each. */
+        get: operations["execution_bulk_items"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/bulk/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a planned operation, on exactly what its plan had selected. */
+        post: operations["execution_bulk_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/executions/bulk/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops an operation; what it has done stays. */
+        post: operations["execution_bulk_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/executions/{id}/cancel": {
         parameters: {
             query?: never;
@@ -704,6 +793,155 @@ export interface components {
             error?: components["schemas"]["BatchError"] & unknown;
         };
         /**
+         * @description What is done to each execution.
+         * @enum {string}
+         */
+        BulkActionName: "cancel" | "terminate" | "suspend" | "resume" | "retry" | "migrate";
+        /**
+         * BulkBody
+         * @description What is to be done to many executions: to those that a filter means now, or to those
+         *     with the ids.
+         */
+        BulkBody: {
+            /** @description Which executions; an empty filter means all. Give this or `ids`. */
+            filter?: string | null;
+            /** @description Which executions. Give this or `filter`. */
+            ids?: string[] | null;
+            /** @description What is done to each. */
+            action: components["schemas"]["BulkActionName"] & unknown;
+            /** @description With `retry`: the task to go on from; absent: the one that failed. */
+            from_task?: string | null;
+            /**
+             * @description With `retry`: the version to go on with; absent: the present one. With `migrate`:
+             *     the version.
+             */
+            version?: string | null;
+            /** @description The reason, for the histories. */
+            reason?: string | null;
+            /**
+             * Format: uint32
+             * @description Executions that are acted on in a second at most, 1 to 10,000; absent: as many as
+             *     possible.
+             */
+            rate?: number | null;
+            /**
+             * @description Only pins the selection and tries the action with the first executions: start the
+             *     operation within an hour.
+             */
+            dry_run?: boolean | null;
+        };
+        /**
+         * BulkEntry
+         * @description An execution of an operation.
+         */
+        BulkEntry: {
+            /** @description The execution. */
+            id: string;
+            /** @description What became of it; null: nothing yet. */
+            outcome?: components["schemas"]["BulkVerdict"] & unknown;
+            /** @description Why the action did not fit. */
+            detail?: string | null;
+        };
+        /**
+         * BulkItemPage
+         * @description A page of an operation's executions.
+         */
+        BulkItemPage: {
+            /** @description In the order in which they are acted on. */
+            items: components["schemas"]["BulkEntry"][];
+            /** @description Leads to the next page; null on the last. */
+            next_cursor?: string | null;
+        };
+        /**
+         * BulkOperation
+         * @description An operation on many executions.
+         */
+        BulkOperation: {
+            /** @description The id. */
+            id: string;
+            /** @description How far it has come. */
+            state: components["schemas"]["BulkOperationState"] & unknown;
+            /** @description What is done to each execution. */
+            action: components["schemas"]["BulkActionName"] & unknown;
+            /** @description With `retry`: the task to go on from; null: the one that failed. */
+            from_task?: string | null;
+            /** @description With `retry` and `migrate`: the version to go on with. */
+            version?: string | null;
+            /** @description The filter that made the selection, if one did. */
+            filter?: string | null;
+            /** @description Who asked for it: a user, or `host`. */
+            by: string;
+            /** @description Why. */
+            reason?: string | null;
+            /**
+             * Format: uint32
+             * @description Executions that are acted on in a second at most.
+             */
+            rate?: number | null;
+            /**
+             * Format: uint32
+             * @description How many executions it is about.
+             */
+            total: number;
+            /**
+             * Format: uint32
+             * @description For how many the action was done.
+             */
+            done: number;
+            /**
+             * Format: uint32
+             * @description For how many it did not fit.
+             */
+            refused: number;
+            /**
+             * Format: date-time
+             * @description When it was planned.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was done or stopped.
+             */
+            ended_at?: string | null;
+        };
+        /**
+         * BulkOperationPage
+         * @description A page of operations.
+         */
+        BulkOperationPage: {
+            /** @description The newest first. */
+            items: components["schemas"]["BulkOperation"][];
+            /** @description Leads to the next page; null on the last. */
+            next_cursor?: string | null;
+        };
+        /**
+         * @description How far an operation has come.
+         * @enum {string}
+         */
+        BulkOperationState: "planned" | "running" | "done" | "stopped";
+        /**
+         * BulkPreview
+         * @description A planned operation, and what a look at its first executions gave.
+         */
+        BulkPreview: {
+            /** @description The operation. */
+            operation: components["schemas"]["BulkOperation"] & unknown;
+            /** @description Some of the executions, the newest first. */
+            sample: string[];
+            /**
+             * Format: uint32
+             * @description How many were looked at.
+             */
+            checked: number;
+            /** @description Those among them that the action does not fit. */
+            refused: components["schemas"]["Misfit"][];
+        };
+        /**
+         * @description What became of one execution.
+         * @enum {string}
+         */
+        BulkVerdict: "done" | "refused";
+        /**
          * ConcurrencyLimit
          * @description Executions of a workflow at work at the same time.
          */
@@ -950,6 +1188,16 @@ export interface components {
             reasons: string[];
             /** @description Whether it was carried over by now. */
             done: boolean;
+        };
+        /**
+         * Misfit
+         * @description One execution that the action does not fit.
+         */
+        Misfit: {
+            /** @description The execution. */
+            id: string;
+            /** @description Why. */
+            reason: string;
         };
         /**
          * Mistake
@@ -3319,6 +3567,443 @@ export interface operations {
             };
             /** @description The role does not allow it */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk_list: {
+        parameters: {
+            query?: {
+                /** @description Items on the page, 1 to 200. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperationPage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeated call with the same key finds the first operation. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkBody"];
+            };
+        };
+        responses: {
+            /** @description The selection is pinned; nothing was done. */
+            200: {
+                headers: {
+                    LOCATION: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkPreview"];
+                };
+            };
+            /** @description It is under way. */
+            202: {
+                headers: {
+                    LOCATION: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperation"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperation"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk_items: {
+        parameters: {
+            query?: {
+                /** @description Only those with this outcome: `done`, `refused`, or `open` for none yet. */
+                outcome?: string;
+                /** @description Items on the page, 1 to 1000. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkItemPage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The operation as it is now. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperation"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    execution_bulk_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The operation as it is now. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkOperation"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
