@@ -4,11 +4,18 @@ import type { components } from './schema.d.ts';
 type Schemas = components['schemas'];
 
 export type Again = Schemas['Again'];
+export type BulkActionName = Schemas['BulkActionName'];
+export type BulkEntry = Schemas['BulkEntry'];
+export type BulkMisfit = Schemas['Misfit'];
+export type BulkOperation = Schemas['BulkOperation'];
+export type BulkPreview = Schemas['BulkPreview'];
 export type CatchUp = Schemas['ScheduleCatchUp'];
 export type Execution = Schemas['Execution'];
 export type ExecutionEvent = Schemas['Event'];
 export type ExecutionStatus = Schemas['ExecutionStatus'];
 export type ExecutionSummary = Schemas['ExecutionSummary'];
+export type Fault = Schemas['Fault'];
+export type FaultList = Schemas['FaultList'];
 export type MigrateOutcome = Schemas['MigrateOutcome'];
 export type Myself = Schemas['Myself'];
 export type Overlap = Schemas['ScheduleOverlap'];

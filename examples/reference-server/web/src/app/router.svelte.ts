@@ -65,6 +65,15 @@ export function schedulePath(id: string): string {
   return `/schedules/${encodeURIComponent(id)}`;
 }
 
+/** The executions that failed in one way. */
+export function faultPath(signature: string): string {
+  return `/executions?filter=${encodeURIComponent(`fault:${signature}`)}`;
+}
+
+export function operationPath(id: string): string {
+  return `/operations/${encodeURIComponent(id)}`;
+}
+
 export function executionPath(id: string): string {
   return `/executions/${encodeURIComponent(id)}`;
 }

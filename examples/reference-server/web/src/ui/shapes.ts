@@ -9,8 +9,11 @@ interface Look {
   label: string;
 }
 
-/** What is going to be cancelled, schedules, and ticks that have no execution. */
-type Other = 'cancelling' | 'active' | 'paused' | 'ended' | 'queued' | 'due' | 'lost' | 'missed' | 'failed';
+/** What is going to be cancelled, schedules, ticks that have no execution, and operations on many. */
+type Other = 'cancelling' | 'active' | 'paused' | 'ended' | 'queued' | 'due' | 'lost' | 'missed' | 'failed' | Bulk;
+
+/** Operations on many executions, and what became of each. */
+type Bulk = 'planned' | 'done' | 'stopped' | 'refused' | 'open';
 
 /** How each state looks everywhere: never by colour alone. */
 const LOOKS: Record<ExecutionStatus | TaskState | Other, Look> = {
@@ -33,6 +36,11 @@ const LOOKS: Record<ExecutionStatus | TaskState | Other, Look> = {
   lost: { outcome: 'faulted', shape: 'cross', label: 'Lost' },
   missed: { outcome: 'idle', shape: 'slash', label: 'Missed' },
   failed: { outcome: 'faulted', shape: 'cross', label: 'Failed' },
+  planned: { outcome: 'idle', shape: 'ring', label: 'Planned' },
+  done: { outcome: 'completed', shape: 'tick', label: 'Done' },
+  stopped: { outcome: 'idle', shape: 'slash', label: 'Stopped' },
+  refused: { outcome: 'faulted', shape: 'cross', label: 'Refused' },
+  open: { outcome: 'idle', shape: 'ring', label: 'Open' },
 };
 
 export function lookOf(state: string): Look {

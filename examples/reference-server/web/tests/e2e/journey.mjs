@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch, watch } from './browser.mjs';
+import { bulk } from './bulk.mjs';
+import { faults } from './faults.mjs';
 import { limits } from './limits.mjs';
 import { repair } from './repair.mjs';
 import { schedules } from './schedules.mjs';
@@ -29,7 +31,7 @@ const context = await browser.newContext({ viewport: WIDTHS[0], baseURL: base })
 const page = await context.newPage();
 page.setDefaultTimeout(15_000);
 // The first refresh finds no session, and some calls below are meant to be refused.
-const complaints = watch(page, [/status of 401.*\/auth\//, /status of 422.*\/(workflows|schedules)/, /status of 409.*\/workflows/]);
+const complaints = watch(page, [/status of 401.*\/auth\//, /status of 422.*\/(workflows|schedules)/, /status of 409.*\/workflows/, /status of 400.*\/executions\/faults/]);
 
 let step = 'start';
 const screens = [];
@@ -164,6 +166,8 @@ try {
 
   const tools = { page, call: await caller(), heading, shoot, begin: (name) => (step = name) };
   await repair(tools);
+  await faults(tools);
+  await bulk(tools);
   await limits(tools);
   await schedules(tools);
 
