@@ -27,6 +27,7 @@ mod heartbeat;
 mod journal;
 mod life;
 mod lifecycle;
+mod mask;
 mod options;
 mod perform;
 mod programs;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::execution::Active;
 use super::life::{Core, Life};
+use super::mask::Mask;
 use super::start::{Origin, StartRequest};
 use super::stretch::Stretch;
 use super::transact::Transact;
@@ -174,6 +175,7 @@ impl Active {
             tenant: identity.tenant,
             execution: identity.execution,
             effect,
+            mask: Mask::of(&secrets),
         };
         Some((doing, request))
     }
@@ -189,6 +191,8 @@ pub(super) struct Doing {
     pub(super) tenant: TenantId,
     pub(super) execution: ExecutionId,
     pub(super) effect: u64,
+    /// What the result must not hold.
+    pub(super) mask: Mask,
 }
 
 /// What a function is called with.
@@ -261,6 +265,7 @@ impl Doing {
                 }
             }
         };
+        let result = self.mask.result(result);
         let result = match result.and_then(|value| self.bounded(value)) {
             Ok(value) => EffectResult::Value(Arc::new(value)),
             Err(problem) => EffectResult::Problem(problem),

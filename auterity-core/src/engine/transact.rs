@@ -207,6 +207,7 @@ impl Transact {
             Err(error) => return Body::Failed(Problem::failed(error)),
         };
         let result = self.under_limits(function, invocation, &transaction).await;
+        let result = doing.mask.result(result);
         match (transaction.failure(), result) {
             (Some(Failure::Conflict(message)), _) => {
                 transaction.roll_back().await;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use auterity_core::clock::ManualClock;
 use auterity_core::engine::{Engine, Ports, Secrets, StartRequest};
 use auterity_core::functions::{Function, Functions, Invocation};
-use auterity_core::interpreter::Problem;
+use auterity_core::interpreter::{Problem, ProblemKind};
 use auterity_core::store::{MemoryStore, Status, Store};
 use auterity_core::{ErrorKind, ExecutionId};
 use jiff::{SignedDuration, Timestamp};
@@ -240,10 +240,21 @@ async fn secret_reaches_the_function_and_nothing_that_is_kept() {
             Ok(json!({"ok": true}))
         }
     }
+    #[derive(Debug)]
+    struct Fails;
+    #[async_trait]
+    impl Function for Fails {
+        async fn call(&self, invocation: Invocation) -> Result<Value, Problem> {
+            let said = format!("refused: {}", invocation.arguments);
+            Err(Problem::new(ProblemKind::Communication, said))
+        }
+    }
     let (sender, mut arguments) = mpsc::unbounded_channel();
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let ports = Ports {
-        functions: Functions::built_in().with("use", Uses(sender)),
+        functions: Functions::built_in()
+            .with("use", Uses(sender))
+            .with("fails", Fails),
         secrets: Secrets::fixed(BTreeMap::from([("token".to_owned(), json!("canary-5417"))])),
         ..Ports::new(Arc::clone(&store))
     };
@@ -251,6 +262,8 @@ async fn secret_reaches_the_function_and_nothing_that_is_kept() {
     let rest = "use: { secrets: [token] }
 do:
 - u: { call: use, with: { t: '${ $secrets.token }' } }
+- e: { call: echo, with: { t: '${ \"Bearer \" + $secrets.token }' } }
+- f: { try: [ { g: { call: fails, with: { t: '${ $secrets.token }' } } } ], catch: {} }
 - w: { wait: { milliseconds: 60 } }
 ";
     let row = fixture.complete(rest, json!({})).await;
@@ -259,6 +272,10 @@ do:
         json!({"t": "canary-5417"})
     );
     let kept = format!("{:?} {:?}", fixture.events(row.id).await, fixture.store);
+    assert!(
+        kept.contains("Bearer [secret]") && kept.contains("refused: "),
+        "{kept}"
+    );
     assert!(!kept.contains("canary-5417"));
 }
 
