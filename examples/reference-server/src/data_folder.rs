@@ -29,12 +29,12 @@ impl DataFolder {
             Failure::work(format!("the data folder {place} cannot be used: {error}"))
         };
         make_private(path).map_err(cannot)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("lock"))
-            .map_err(cannot)?;
+        warn_if_open(path);
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(path.join("lock")).map_err(cannot)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
@@ -121,8 +121,20 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// Says that a folder which was there before lets others in. Each file in it is its
+/// owner's only, but others could put files of their own beside them.
+fn warn_if_open(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(metadata) = std::fs::metadata(path)
+        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
+    {
+        let folder = path.display();
+        tracing::warn!(%folder, "others may enter the data folder; `chmod 700` it");
+    }
+}
+
 /// Writes a file of which a crash leaves all or nothing, readable by its owner only.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -168,6 +180,7 @@ mod tests {
             metadata.permissions().mode() & 0o777
         };
         assert_eq!(mode(&folder.file("cursor-key")), 0o600);
+        assert_eq!(mode(&folder.file("lock")), 0o600);
         assert_eq!(mode(&place.path().join("new")), 0o700);
     }
 }

@@ -14,6 +14,7 @@ use auterity_tenancy::{ErrorKind, Identity, Secret, SignUp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::data_folder::write_whole;
 use crate::failure::Failure;
 
 /// Between two starts in one tenant.
@@ -153,7 +154,7 @@ impl Demo {
             tenants.pop_front();
         }
         let lines: Vec<String> = tenants.iter().map(ToString::to_string).collect();
-        if let Err(error) = std::fs::write(&self.note, lines.join("\n")) {
+        if let Err(error) = write_whole(&self.note, &lines.join("\n")) {
             tracing::warn!(error = %error, "the demo's tenants were not noted");
         }
     }

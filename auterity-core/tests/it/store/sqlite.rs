@@ -42,3 +42,23 @@ async fn two_stores_on_one_file_share_the_work() {
     first.close().await;
     second.close().await;
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::sqlite();
+    let store = place.open().await;
+    worker(&*store).await;
+    let options: SqliteConnectOptions = place.url.parse().unwrap();
+    let folder = options.get_filename().parent().unwrap();
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", entry.path().display());
+        files += 1;
+    }
+    assert!(2 <= files, "the database and its log");
+    store.close().await;
+}

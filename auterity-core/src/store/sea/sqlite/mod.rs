@@ -7,6 +7,8 @@ mod gates;
 mod sections;
 mod task_progress;
 
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,21 @@ struct Writer {
 
 type Done<T> = Result<T, Refusal>;
 
+/// Makes the file readable by its owner only, before SQLite would make it for all: it
+/// holds what all tenants gave and got.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| {
+        let message = "the SQLite file cannot be made or written; check that its folder exists";
+        Error::new(ErrorKind::Unavailable, message)
+            .with("path", path.display())
+            .with_source(error)
+    })
+}
+
 impl Sqlite {
     pub(super) async fn open(url: &str, options: &SeaOptions) -> Result<(Self, SqlitePool), Error> {
         let wrong = |error| {
@@ -89,7 +106,8 @@ impl Sqlite {
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        // The first connection makes the file and its write-ahead log.
+        make_private(connect.get_filename())?;
+        // The first connection makes the write-ahead log, with the mode of the file.
         let writer = pool(1)
             .connect_with(connect.clone())
             .await
