@@ -4,6 +4,7 @@ pub mod clock;
 pub mod definition;
 pub mod engine;
 mod error;
+mod exact;
 pub mod expression;
 pub mod functions;
 mod ids;
@@ -16,6 +17,7 @@ pub mod store;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Violation};
+pub use exact::check_exact;
 pub use ids::{
     BulkId, ExecutionId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId, UserId, WorkerId,
 };

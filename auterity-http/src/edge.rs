@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Request, Response};
 
-use crate::api::Addresses;
+use crate::api::{Address, Addresses};
 use crate::error::{Code, Problem};
 use crate::security;
 use crate::serve::Drain;
@@ -76,12 +76,9 @@ impl<E: Endpoint> Edge<E> {
 
     /// The time within which an answer must begin. A client that waits for an
     /// execution's end gets the longest wait on top.
-    fn time_limit(&self, request: &Request) -> Duration {
+    fn time_limit(&self, asked: &[(String, String)]) -> Duration {
         let options = self.context.options();
-        let waits = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.contains("wait="));
+        let waits = asked.iter().any(|(name, _)| name == "wait");
         let extra = if waits {
             options.wait_max()
         } else {
@@ -90,10 +87,22 @@ impl<E: Endpoint> Edge<E> {
         options.handler_timeout() + extra
     }
 
-    async fn answer(&self, request: Request) -> Result<Response, Problem> {
+    async fn answer(
+        &self,
+        request: Request,
+        address: Option<&Address>,
+    ) -> Result<Response, Problem> {
         check_host(&request)?;
         check_address(&request)?;
-        let limit = self.time_limit(&request);
+        let asked = match request.uri().query() {
+            Some(_) => request.params::<Vec<(String, String)>>(),
+            None => Ok(Vec::new()),
+        };
+        let asked = asked.map_err(|error| Problem::from_framework(error.into()))?;
+        if let Some(address) = address {
+            address.check_query(request.method(), &asked)?;
+        }
+        let limit = self.time_limit(&asked);
         let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         match tokio::time::timeout(limit, work).await {
             Ok(Ok(Ok(output))) => Ok(output.into_response()),
@@ -124,7 +133,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let counted = self.context.metrics().http().begin();
         request.set_data(id.clone());
         request.set_data(self.context.clone());
-        let mut response = match self.answer(request).await {
+        let mut response = match self.answer(request, address).await {
             Ok(response) => response,
             Err(problem) => problem.render(id.as_str(), &path),
         };

@@ -1,8 +1,10 @@
-//! Which addresses there are: for the `Allow` header of a refusal and the labels of
-//! metrics.
+//! Which addresses there are: for the `Allow` header of a refusal, the labels of metrics,
+//! and the names that a query may have.
 
-use poem::http::HeaderValue;
+use poem::http::{HeaderValue, Method};
 use serde_json::Value;
+
+use crate::error::Problem;
 
 /// Addresses outside of the OpenAPI document; all are read only.
 const PLAIN: [&str; 6] = [
@@ -13,6 +15,9 @@ const PLAIN: [&str; 6] = [
     "/readyz",
     "/startupz",
 ];
+
+/// Operations that take any parameter which begins so; the document cannot say that.
+const ANY_THAT_BEGINS: [(&str, &str); 1] = [("execution_list", "attribute.")];
 
 /// The addresses of an endpoint.
 #[derive(Debug)]
@@ -27,6 +32,15 @@ pub(crate) struct Address {
     pub(crate) template: String,
     /// What `Allow` says of it.
     pub(crate) methods: HeaderValue,
+    calls: Vec<Call>,
+}
+
+/// What one operation takes in its query.
+#[derive(Debug)]
+struct Call {
+    method: String,
+    names: Vec<String>,
+    beginning: Option<&'static str>,
 }
 
 impl Addresses {
@@ -42,9 +56,13 @@ impl Addresses {
                 .map(|(method, _)| method.to_uppercase())
                 .collect();
             methods.sort();
+            let calls = operations.as_object().into_iter().flatten();
             if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-                let template = format!("{}{path}", super::PREFIX);
-                all.push(Address { template, methods });
+                all.push(Address {
+                    template: format!("{}{path}", super::PREFIX),
+                    methods,
+                    calls: calls.map(|(method, call)| Call::of(method, call)).collect(),
+                });
             }
         }
         Self { all }
@@ -71,7 +89,33 @@ impl Address {
         Self {
             template: path.to_owned(),
             methods: HeaderValue::from_static("GET"),
+            calls: Vec::new(),
         }
+    }
+
+    /// Refuses a parameter that the call does not take: one that is spelt wrongly would
+    /// else be left out, and the answer be about more than was asked.
+    pub(crate) fn check_query(
+        &self,
+        method: &Method,
+        asked: &[(String, String)],
+    ) -> Result<(), Problem> {
+        let Some(call) = self
+            .calls
+            .iter()
+            .find(|call| call.method == method.as_str())
+        else {
+            return Ok(());
+        };
+        let unknown = asked.iter().find(|(name, _)| !call.takes(name));
+        let Some((name, _)) = unknown else {
+            return Ok(());
+        };
+        let detail = match call.names.as_slice() {
+            [] => "is unknown; this call takes no parameters in its query".to_owned(),
+            names => format!("is unknown; this call takes {}", names.join(", ")),
+        };
+        Err(Problem::parameter(name, &detail))
     }
 
     fn fits(&self, path: &str) -> bool {
@@ -82,6 +126,28 @@ impl Address {
                 .is_some_and(|given| wanted.starts_with('{') || wanted == given)
         });
         fit && asked.next().is_none()
+    }
+}
+
+impl Call {
+    fn of(method: &str, operation: &Value) -> Self {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let in_query = parameters.filter(|parameter| parameter["in"] == "query");
+        let names = in_query.filter_map(|parameter| parameter["name"].as_str());
+        let id = &operation["operationId"];
+        let open = ANY_THAT_BEGINS.iter().find(|(name, _)| id == name);
+        Self {
+            method: method.to_uppercase(),
+            names: names.map(str::to_owned).collect(),
+            beginning: open.map(|(_, beginning)| *beginning),
+        }
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        let any = self
+            .beginning
+            .is_some_and(|beginning| name.starts_with(beginning));
+        any || self.names.iter().any(|known| known == name)
     }
 }
 

@@ -20,7 +20,7 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::edge::Edge;
 use crate::services::{Context, Services};
 
-pub(crate) use addresses::Addresses;
+pub(crate) use addresses::{Address, Addresses};
 pub use admin::mount_admin;
 pub use openapi::text as openapi;
 

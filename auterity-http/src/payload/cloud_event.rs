@@ -5,7 +5,8 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::Value;
 
 use super::reading::{
-    JSON, is_json, media_type, object_schema, parse, read_json, request_meta, wrong_media_type,
+    JSON, is_json, media_type, object_schema, parse, parse_object, read_json, request_meta,
+    wrong_media_type,
 };
 use crate::error::{Code, Problem};
 
@@ -36,7 +37,7 @@ impl<'a> ApiExtractor<'a> for CloudEventBody {
         let bytes = read_json(request, body).await?;
         let given = media_type(headers);
         if given.as_deref() == Some(CLOUD_EVENT) {
-            return Ok(Self(parse(&bytes)?));
+            return Ok(Self(parse_object(&bytes)?));
         }
         if !headers.contains_key("ce-specversion") {
             let wanted = "application/cloudevents+json, or any type together with ce- headers";

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::reading::{
-    JSON, is_json, media_type, parse, read_json, read_within, request_meta, wrong_media_type,
+    JSON, is_json, media_type, parse_object, read_json, read_within, request_meta, wrong_media_type,
 };
 use crate::error::Problem;
 
@@ -40,7 +40,7 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for JsonBody<T> {
         if !given.as_deref().is_some_and(is_json) {
             return Err(wrong_media_type(given.as_deref(), JSON).into());
         }
-        Ok(Self(parse(&read_json(request, body).await?)?))
+        Ok(Self(parse_object(&read_json(request, body).await?)?))
     }
 }
 
@@ -72,7 +72,9 @@ impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for BatchBody<T> {
             return Err(wrong_media_type(given.as_deref(), JSON).into());
         }
         let most = crate::edge::context(request)?.options().batch_bytes_max;
-        Ok(Self(parse(&read_within(request, body, most).await?)?))
+        Ok(Self(parse_object(
+            &read_within(request, body, most).await?,
+        )?))
     }
 }
 
@@ -107,7 +109,7 @@ impl<'a, T: Type + DeserializeOwned + Default> ApiExtractor<'a> for OptionalJson
         if !given.as_deref().is_some_and(is_json) {
             return Err(wrong_media_type(given.as_deref(), JSON).into());
         }
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(parse_object(&bytes)?))
     }
 }
 

@@ -8,7 +8,7 @@ use poem::http::{HeaderMap, header};
 use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{Code, Pointed, Problem};
 
@@ -81,7 +81,21 @@ pub(super) fn wrong_media_type(given: Option<&str>, wanted: &str) -> Problem {
     Problem::new(Code::UnsupportedMediaType, detail)
 }
 
-/// Parses JSON and says where it does not fit. The parser stops at a nesting of 128.
+/// Parses a JSON object. What derives its reading from a struct would take a list of the
+/// struct's fields as well, in their order.
+pub(super) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    if first.is_some_and(|first| *first != b'{') && is_json() {
+        let errors = vec![Pointed::new("", "must be an object")];
+        let detail = "the body does not have the form that this call takes";
+        return Err(Problem::new(Code::ValidationFailed, detail).with_errors(errors));
+    }
+    parse(bytes)
+}
+
+/// Parses JSON and says where it does not fit, or would be changed by reading it. The
+/// parser stops at a nesting of 128.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader);
@@ -104,6 +118,11 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     reader.end().map_err(|error| {
         let errors = vec![Pointed::new("", error.to_string())];
         Problem::new(Code::InvalidBody, "the body goes on after its JSON").with_errors(errors)
+    })?;
+    auterity_core::check_exact(bytes).map_err(|found| {
+        let errors = vec![Pointed::new(found.pointer, found.message)];
+        let detail = "the body holds something that cannot be kept as it is";
+        Problem::new(Code::ValidationFailed, detail).with_errors(errors)
     })?;
     Ok(value)
 }
@@ -196,5 +215,15 @@ mod tests {
         let problem = parse::<Value>(deep.as_bytes()).unwrap_err();
         assert_eq!(problem.code(), Code::InvalidBody);
         assert!(parse::<Value>(b"{} {}").is_err());
+        let problem = parse::<Value>(br#"{"input":{"n":123456789012345678901}}"#).unwrap_err();
+        assert_eq!(problem.code(), Code::ValidationFailed);
+        let lists: [&[u8]; 3] = [b"[]", b" [{}]", b"7"];
+        for list in lists {
+            let problem = parse_object::<Value>(list).unwrap_err();
+            assert_eq!(problem.code(), Code::ValidationFailed);
+        }
+        let problem = parse_object::<Value>(b"nonsense").unwrap_err();
+        assert_eq!(problem.code(), Code::InvalidBody);
+        assert!(parse_object::<Value>(b"\n {}").is_ok());
     }
 }

@@ -4,7 +4,7 @@ use poem::Body;
 use poem::http::Method;
 use serde_json::json;
 
-use crate::fixture::{ECHO, Fixture};
+use crate::fixture::{ECHO, Fixture, PASSWORD};
 
 #[tokio::test]
 async fn every_answer_carries_an_id_and_safe_headers() {
@@ -251,6 +251,11 @@ async fn parameters_that_do_not_do_are_named() {
         ),
         ("limit=0", "limit is 0; it must be between 1 and 200"),
         (
+            "statsu=faulted",
+            "statsu is unknown; this call takes filter, workflow, status, started_after, limit, cursor",
+        ),
+        ("attribute.=x", "attribute. must name an attribute"),
+        (
             "status=x",
             "status must be pending, running, waiting, suspended, completed, faulted or cancelled",
         ),
@@ -265,4 +270,43 @@ async fn parameters_that_do_not_do_are_named() {
         let name = query.split('=').next().unwrap();
         assert_eq!(problem["errors"][0]["pointer"], name);
     }
+}
+
+#[tokio::test]
+async fn parameters_of_attributes_are_known_where_they_are_read_only() {
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
+    let asked = "/api/v1/executions?attribute.order=17";
+    assert_eq!(fixture.get(asked).by(&ada).send().await.status, 200);
+    let elsewhere = "/api/v1/workflows?attribute.order=17";
+    let refused = fixture.get(elsewhere).by(&ada).send().await;
+    refused.problem(400, "parameter_invalid");
+    let start = "/api/v1/workflows/test/echo/executions?wiat=10s";
+    let refused = fixture.post(start).by(&ada).json(&json!({})).send().await;
+    let problem = refused.problem(400, "parameter_invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "wiat");
+    // Pages of the host have names of their own.
+    assert_eq!(fixture.get("/page?anything=1").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_that_would_be_changed_or_guessed_are_refused() {
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
+    for (body, pointer) in [
+        (r#"[{"count":3},3,{"k":"v"}]"#, ""),
+        (
+            r#"{"input":{"count":123456789012345678901234567890}}"#,
+            "/input/count",
+        ),
+        (r#"{"input":{"name":"x","name":"y"}}"#, "/input/name"),
+    ] {
+        let path = "/api/v1/workflows/test/echo/executions";
+        let call = fixture.post(path).by(&ada).body("application/json", body);
+        let problem = call.send().await.problem(422, "validation_failed");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let fields = format!("[\"{}\",\"{PASSWORD}\",null]", ada.email);
+    let call = fixture
+        .post("/api/v1/auth/sign-in")
+        .body("application/json", fields);
+    call.send().await.problem(422, "validation_failed");
 }

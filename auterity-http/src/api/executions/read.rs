@@ -214,6 +214,9 @@ fn attributes_asked(request: &Request) -> Result<BTreeMap<String, String>, Probl
     let pairs = request.params::<Vec<(String, String)>>();
     for (name, value) in pairs.map_err(|error| Problem::from_framework(error.into()))? {
         if let Some(name) = name.strip_prefix("attribute.") {
+            if name.is_empty() {
+                return Err(Problem::parameter("attribute.", "must name an attribute"));
+            }
             asked.insert(name.to_owned(), value);
         }
     }
