@@ -3,6 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde::Serialize;
+use serde_json::{Value, json};
+
 /// The work failed.
 const FAILED: u8 = 1;
 /// The command was used wrongly, or a definition is invalid.
@@ -13,6 +16,8 @@ const WRONG: u8 = 2;
 pub(crate) struct Failure {
     message: String,
     status: u8,
+    /// Single mistakes, for programs.
+    errors: Option<Value>,
 }
 
 impl Failure {
@@ -21,6 +26,7 @@ impl Failure {
         Self {
             message: message.into(),
             status: FAILED,
+            errors: None,
         }
     }
 
@@ -29,7 +35,14 @@ impl Failure {
         Self {
             message: message.into(),
             status: WRONG,
+            errors: None,
         }
+    }
+
+    /// Adds the single mistakes, which the message tells for people.
+    pub(crate) fn with_errors(mut self, errors: &impl Serialize) -> Self {
+        self.errors = serde_json::to_value(errors).ok();
+        self
     }
 
     /// Writes the failure to stderr, as a sentence or as JSON.
@@ -39,11 +52,11 @@ impl Failure {
     )]
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
-            let status = self.status;
-            eprintln!(
-                "{}",
-                serde_json::json!({ "error": self.message, "status": status })
-            );
+            let mut told = json!({ "error": self.message, "status": self.status });
+            if let Some(errors) = &self.errors {
+                told["errors"] = errors.clone();
+            }
+            eprintln!("{told}");
         } else {
             eprintln!("auterity: {}", self.message);
         }

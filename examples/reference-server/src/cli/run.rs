@@ -11,6 +11,7 @@ use auterity_core::store::{ExecutionRow, Status};
 use auterity_core::{ErrorKind, Scope};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
 use crate::config::{Run, Settings};
@@ -35,9 +36,11 @@ pub(super) async fn run(settings: Settings, options: Run) -> Result<ExitCode, Fa
     let store = wiring::store(&settings, &folder).await?;
     let engine = wiring::engine(&settings, &folder, store, secrets).await?;
     let handle = engine.handle();
+    let mut terminate = signal(SignalKind::terminate())?;
     let ended = tokio::select! {
         ended = execute(&handle, &scope, (&text, input), &options) => Some(ended),
         _ = tokio::signal::ctrl_c() => None,
+        _ = terminate.recv() => None,
     };
     engine.stop(STOP_WITHIN).await?;
     match ended {
@@ -113,6 +116,7 @@ async fn deploy(
             let lines: Vec<String> =
                 mistakes.iter().map(|mistake| format!("{place}:{mistake}")).collect();
             Failure::usage(format!("the definition has mistakes\n{}", lines.join("\n")))
+                .with_errors(&mistakes)
         }
         DeployError::External { .. } => Failure::work(error.to_string()),
         DeployError::VersionExists => Failure::usage(format!(
@@ -170,19 +174,38 @@ fn read_input(options: &Run) -> Result<Value, Failure> {
                 })?,
                 None => text.to_owned(),
             };
-            serde_json::from_str(&text)
-                .map_err(|error| Failure::usage(format!("the input is not JSON: {error}")))?
+            read_json("the input", &text)?
         }
     };
     for pair in &options.set {
         let (name, value) = pair
             .split_once('=')
             .ok_or_else(|| Failure::usage(format!("--set {pair} must have the form name=value")))?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let value = match serde_json::from_str::<Value>(value) {
+            Ok(_) => read_json(&format!("--set {name}"), value)?,
+            Err(_) => Value::from(value),
+        };
         let Value::Object(object) = &mut input else {
             return Err(Failure::usage("--set needs an input that is a JSON object"));
         };
         object.insert(name.to_owned(), value);
     }
     Ok(input)
+}
+
+fn read_json(what: &str, text: &str) -> Result<Value, Failure> {
+    let value = serde_json::from_str(text)
+        .map_err(|error| Failure::usage(format!("{what} is not JSON: {error}")))?;
+    auterity_core::check_exact(text.as_bytes()).map_err(|found| {
+        let place = if found.pointer.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", found.pointer)
+        };
+        Failure::usage(format!(
+            "{what} cannot be kept as it is{place}: {}",
+            found.message
+        ))
+    })?;
+    Ok(value)
 }

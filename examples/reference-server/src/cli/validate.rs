@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use auterity_core::definition::{CompileOptions, Limits, Mistake, compile};
+use auterity_core::definition::{CompileOptions, Limits, Mistake, Position, compile};
 use serde_json::json;
 
 use super::print;
@@ -20,15 +20,15 @@ pub(super) fn validate(
     let mut reports = Vec::new();
     let mut found = 0;
     for path in &options.files {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!("{} cannot be read: {error}", path.display()))
-        })?;
         let compile_options = CompileOptions {
             limits: Limits::default(),
             functions: Some(&known),
             externals: None,
         };
-        let mistakes = compile(&text, &compile_options).err().unwrap_or_default();
+        let mistakes = match std::fs::read_to_string(path) {
+            Ok(text) => compile(&text, &compile_options).err().unwrap_or_default(),
+            Err(error) => vec![unreadable(&error)],
+        };
         found += mistakes.len();
         if as_json {
             let file = path.display().to_string();
@@ -45,6 +45,20 @@ pub(super) fn validate(
     } else {
         ExitCode::from(2)
     })
+}
+
+/// Tells of a file that cannot be read as of a mistake in it, so that those of the other
+/// files are told too.
+fn unreadable(error: &std::io::Error) -> Mistake {
+    let start = Position { line: 1, column: 1 };
+    Mistake {
+        code: "file_unreadable",
+        pointer: String::new(),
+        message: format!("the file cannot be read: {error}"),
+        hint: None,
+        start,
+        end: start,
+    }
 }
 
 fn report(file: &str, mistakes: &[Mistake]) -> Result<(), Failure> {

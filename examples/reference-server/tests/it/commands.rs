@@ -168,12 +168,56 @@ fn key_of_another_input_is_refused_instead_of_giving_the_first_output() {
 #[test]
 fn wrong_usage_is_told_as_json_when_asked() {
     let folder = tempfile::tempdir().expect("a folder");
-    for arguments in [&["--json", "nonsense"][..], &["--json", "run"]] {
+    for arguments in [
+        &["--json", "nonsense"][..],
+        &["--json", "run"],
+        &["--json=true", "run"],
+    ] {
         let done = auterity(folder.path(), arguments);
         assert_eq!(done.status.code(), Some(2), "{done:?}");
         let told: Value = serde_json::from_slice(&done.stderr).expect("JSON");
         assert_eq!(told["status"], 2);
         assert!(told["error"].is_string(), "{told}");
+    }
+}
+
+#[test]
+fn file_that_cannot_be_read_does_not_hide_the_mistakes_of_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bad = write(
+        folder.path(),
+        "w.yaml",
+        &definition("- a: { set: { x: 1 }, then: nowhere }\n"),
+    );
+    let done = auterity(folder.path(), &["--json", "validate", "absent.yaml", &bad]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let report: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(report[0]["errors"][0]["code"], "file_unreadable");
+    assert_eq!(report[1]["errors"][0]["code"], "unknown_jump_target");
+    let done = auterity(folder.path(), &["--json", "run", &bad]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let told: Value = serde_json::from_slice(&done.stderr).expect("JSON");
+    assert_eq!(told["errors"][0]["start"]["line"], 7, "{told}");
+}
+
+#[test]
+fn input_that_would_be_changed_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = write(
+        folder.path(),
+        "w.yaml",
+        &definition("- a: { set: { x: 1 } }\n"),
+    );
+    let long = "123456789012345678901234567890";
+    for input in [
+        ["--input", &format!("{{\"n\":[{long}]}}")],
+        ["--input", "{\"n\":1,\"n\":2}"],
+        ["--set", &format!("n={long}")],
+    ] {
+        let done = auterity(folder.path(), &["run", &file, input[0], input[1]]);
+        assert_eq!(done.status.code(), Some(2), "{done:?}");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.contains("cannot be kept as it is"), "{said}");
     }
 }
 

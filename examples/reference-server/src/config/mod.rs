@@ -3,16 +3,17 @@
 //! A flag wins over its `AUTERITY_*` variable, and that over the file's key of the
 //! same name with `_` for `-`.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod settings;
 
-use auterity_core::functions::{AsyncApiOptions, ContainerOptions, Isolation, ProcessOptions};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
 use auterity_http::Network;
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::failure::Failure;
+pub(crate) use self::settings::{LOG_DEFAULT, Settings};
 
 /// Durable workflows for many tenants, as one server.
 #[derive(Debug, Parser)]
@@ -41,8 +42,27 @@ impl Arguments {
     }
 
     /// Tells whether a command line that cannot be read asks for JSON.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this module is the one reader of the environment"
+    )]
     pub(crate) fn wants_json() -> bool {
-        std::env::args_os().any(|argument| argument == "--json")
+        let is_on = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            ["1", "on", "t", "true", "y", "yes"].contains(&text.as_str())
+        };
+        let mut asked = std::env::var("AUTERITY_JSON").is_ok_and(|text| is_on(&text));
+        for argument in std::env::args_os() {
+            match argument
+                .to_str()
+                .and_then(|text| text.strip_prefix("--json"))
+            {
+                Some("") => asked = true,
+                Some(value) => asked = value.strip_prefix('=').map_or(asked, is_on),
+                None => {}
+            }
+        }
+        asked
     }
 }
 
@@ -122,8 +142,17 @@ pub(crate) struct Common {
     )]
     run_isolation: Option<RunIsolation>,
     /// Let isolated programs see the network
-    #[arg(long, global = true, env = "AUTERITY_RUN_NETWORK")]
-    run_network: bool,
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_RUN_NETWORK",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    run_network: Option<bool>,
     /// What to log, as a tracing filter [default: warn, and info for auterity]
     #[arg(long, global = true, env = "AUTERITY_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -272,202 +301,9 @@ pub(crate) struct Migrate {
     pub(crate) status: bool,
 }
 
-/// The configuration file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct FileSettings {
-    data: Option<PathBuf>,
-    database_url: Option<String>,
-    key_file: Option<PathBuf>,
-    secrets: Option<PathBuf>,
-    allow_private_addresses: Option<bool>,
-    enable_run: Option<Vec<RunKind>>,
-    run_user: Option<u32>,
-    run_isolation: Option<Isolation>,
-    run_network: Option<bool>,
-    /// Everything else about these programs.
-    run: Option<ProcessOptions>,
-    /// What containers may be and have.
-    container: Option<ContainerOptions>,
-    /// What subscriptions of `call: asyncapi` may take.
-    asyncapi: Option<AsyncApiOptions>,
-    log: Option<String>,
-    listen: Option<SocketAddr>,
-    admin_listen: Option<SocketAddr>,
-    public_url: Option<String>,
-    trusted_proxies: Option<Vec<Network>>,
-    role: Option<Vec<String>>,
-    worker_name: Option<String>,
-    demo: Option<bool>,
-}
-
-/// All settings, from wherever they came.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent switches of a command line"
-)]
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) data: PathBuf,
-    pub(crate) database_url: Option<String>,
-    pub(crate) key_file: Option<PathBuf>,
-    /// The file of secrets; what it must hold depends on the command.
-    pub(crate) secrets: Option<PathBuf>,
-    pub(crate) private_addresses: bool,
-    /// What definitions may start; nothing unless somebody says so.
-    pub(crate) run_kinds: Vec<RunKind>,
-    pub(crate) run: ProcessOptions,
-    pub(crate) container: ContainerOptions,
-    pub(crate) asyncapi: AsyncApiOptions,
-    pub(crate) log: String,
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin_listen: Option<SocketAddr>,
-    pub(crate) public_url: Option<String>,
-    /// None: the default of the HTTP layer.
-    pub(crate) trusted_proxies: Option<Vec<Network>>,
-    pub(crate) answers: bool,
-    pub(crate) works: bool,
-    pub(crate) worker_name: Option<String>,
-    pub(crate) demo: bool,
-}
-
-pub(crate) const LOG_DEFAULT: &str =
-    "warn,auterity=info,auterity_core=info,auterity_http=info,auterity_tenancy=info";
-
 impl Common {
     /// Tells whether errors and reports go out as JSON.
     pub(crate) fn json(&self) -> bool {
         self.json.unwrap_or(false)
     }
-}
-
-impl Settings {
-    /// Puts flags, variables and file together.
-    pub(crate) fn read(common: &Common, serve: Option<&Serve>) -> Result<Self, Failure> {
-        let file = read_file(common.config.as_deref())?;
-        let data = common
-            .data
-            .clone()
-            .or(file.data)
-            .map_or_else(data_folder, Ok)?;
-        let mut roles = serve.map(|serve| serve.role.clone()).unwrap_or_default();
-        if roles.is_empty() {
-            for name in file.role.unwrap_or_default() {
-                let role = Role::from_str(&name, true).map_err(|_| {
-                    Failure::usage(format!("{name} in the configuration file is no role"))
-                })?;
-                roles.push(role);
-            }
-        }
-        let has =
-            |role: Role| roles.is_empty() || roles.contains(&Role::All) || roles.contains(&role);
-        let listen = serve.and_then(|serve| serve.listen).or(file.listen);
-        let mut run = file.run.unwrap_or_default();
-        run.user = common.run_user.or(file.run_user).or(run.user);
-        run.network |= common.run_network || file.run_network.unwrap_or(false);
-        let isolation = common.run_isolation.map(Isolation::from);
-        run.isolation = isolation.or(file.run_isolation).unwrap_or(run.isolation);
-        let mut run_kinds = common.enable_run.clone();
-        if run_kinds.is_empty() {
-            run_kinds = file.enable_run.unwrap_or_default();
-        }
-        Ok(Self {
-            data,
-            database_url: common.database_url.clone().or(file.database_url),
-            key_file: common.key_file.clone().or(file.key_file),
-            secrets: common.secrets.clone().or(file.secrets),
-            private_addresses: common
-                .allow_private_addresses
-                .or(file.allow_private_addresses)
-                .unwrap_or(false),
-            run_kinds,
-            run,
-            container: file.container.unwrap_or_default(),
-            asyncapi: file.asyncapi.unwrap_or_default(),
-            log: common
-                .log
-                .clone()
-                .or(file.log)
-                .unwrap_or_else(|| LOG_DEFAULT.to_owned()),
-            listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            admin_listen: serve
-                .and_then(|serve| serve.admin_listen)
-                .or(file.admin_listen),
-            public_url: public_url(serve, file.public_url)?,
-            trusted_proxies: serve
-                .map(|serve| serve.trusted_proxies.clone())
-                .filter(|given| !given.is_empty())
-                .or(file.trusted_proxies),
-            answers: has(Role::Api),
-            works: has(Role::Worker),
-            worker_name: serve
-                .and_then(|serve| serve.worker_name.clone())
-                .or(file.worker_name),
-            demo: serve
-                .and_then(|serve| serve.demo)
-                .or(file.demo)
-                .unwrap_or(false),
-        })
-    }
-}
-
-impl From<RunIsolation> for Isolation {
-    fn from(isolation: RunIsolation) -> Self {
-        match isolation {
-            RunIsolation::Namespaces => Self::Namespaces,
-            RunIsolation::None => Self::None,
-        }
-    }
-}
-
-/// Checks the address that browsers use.
-fn public_url(serve: Option<&Serve>, file: Option<String>) -> Result<Option<String>, Failure> {
-    let url = serve.and_then(|serve| serve.public_url.clone()).or(file);
-    let known = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-    match url {
-        Some(url) if !known(&url) => Err(Failure::usage(format!(
-            "the public URL {url} must begin with https:// or http://"
-        ))),
-        other => Ok(other),
-    }
-}
-
-fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("{what} {} cannot be read: {error}", path.display()))
-    })
-}
-
-fn read_file(path: Option<&Path>) -> Result<FileSettings, Failure> {
-    let Some(path) = path else {
-        return Ok(FileSettings::default());
-    };
-    let text = read_text(path, "the configuration file")?;
-    toml::from_str(&text).map_err(|error| {
-        // The error quotes the line, which may hold a password: its message only.
-        let place = path.display();
-        Failure::usage(format!(
-            "the configuration file {place} is wrong: {}",
-            error.message()
-        ))
-    })
-}
-
-/// The platform's folder for data of programs.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this module is the one reader of the environment"
-)]
-fn data_folder() -> Result<PathBuf, Failure> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let base = if cfg!(target_os = "macos") {
-        variable("HOME").map(|home| PathBuf::from(home).join("Library/Application Support"))
-    } else {
-        variable("XDG_DATA_HOME")
-            .map(PathBuf::from)
-            .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".local/share")))
-    };
-    base.map(|base| base.join("auterity")).ok_or_else(|| {
-        Failure::usage("there is no home folder to keep data in; name a folder with --data DIR")
-    })
 }
