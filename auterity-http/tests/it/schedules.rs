@@ -5,7 +5,7 @@ use crate::fixture::{Account, Answer, ECHO, Fixture};
 
 const PATH: &str = "/api/v1/schedules";
 
-fn nightly(name: &str) -> Value {
+pub(crate) fn nightly(name: &str) -> Value {
     json!({
         "name": name,
         "workflow": { "namespace": "test", "name": "echo" },
@@ -292,41 +292,4 @@ async fn schedules_are_listed_in_pages() {
     assert_eq!(second["next_cursor"], Value::Null);
     let other = page("&workflow=test/other".to_owned()).await;
     assert_eq!(other["items"], json!([]));
-}
-
-#[tokio::test]
-async fn foreign_schedules_look_like_unknown_ones() {
-    let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    let eve = fixture.sign_up("eve").await;
-    fixture.deploy(&ada, ECHO).await;
-    fixture.deploy(&eve, ECHO).await;
-    let made = make(&fixture, &ada, &nightly("nightly")).await;
-    let path = made.header("location");
-    let pause = json!({ "paused": true });
-    let range = json!({ "from": "2026-01-01T00:00:00Z", "to": "2026-01-04T00:00:00Z" });
-    for (method, tail, body) in [
-        (Method::GET, "", None),
-        (Method::GET, "/ticks", None),
-        (Method::GET, "/preview", None),
-        (Method::GET, "/backfills", None),
-        (Method::PUT, "", Some(nightly("nightly"))),
-        (Method::PATCH, "", Some(pause)),
-        (Method::DELETE, "", None),
-        (Method::POST, "/trigger", None),
-        (Method::POST, "/backfills", Some(range)),
-    ] {
-        for path in [path, "/api/v1/schedules/sch_01jzzzzzzzzzzzzzzzzzzzzzzz"] {
-            let call = fixture
-                .call(method.clone(), &format!("{path}{tail}"))
-                .by(&eve);
-            let call = match &body {
-                Some(body) => call.json(body),
-                None => call,
-            };
-            call.send().await.problem(404, "not_found");
-        }
-    }
-    let list = fixture.get(PATH).by(&eve).send().await;
-    assert_eq!(list.json()["items"], json!([]));
 }

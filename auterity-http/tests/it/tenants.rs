@@ -1,83 +1,184 @@
 //! What belongs to one tenant does not exist for another.
 
 use poem::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fixture::{Account, Answer, Fixture, LISTEN};
+use crate::schedules::nightly;
 
 /// Gives the answer without what names the request itself.
-fn plain(answer: &Answer, id: &str) -> String {
+fn plain(answer: &Answer, names: &Names<'_>) -> String {
     let request_id = answer.header("x-request-id");
-    answer.text.replace(request_id, "").replace(id, "")
+    let mut text = answer.text.replace(request_id, "");
+    for name in [names.execution, names.schedule, names.workflow] {
+        text = text.replace(name, "");
+    }
+    text
+}
+
+/// One call of the API, as the OpenAPI document names it.
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+    is_guarded: bool,
+    takes_body: bool,
+    takes_tag: bool,
+}
+
+fn operations() -> Vec<Operation> {
+    let document: Value = serde_json::from_str(&auterity_http::openapi()).unwrap();
+    let mut all = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array();
+            let mut named = parameters.into_iter().flatten();
+            all.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method: method.to_uppercase().parse().unwrap(),
+                path: format!("/api/v1{path}"),
+                is_guarded: operation["security"].is_array(),
+                takes_body: operation["requestBody"].is_object(),
+                takes_tag: named.any(|parameter| parameter["name"] == "If-Match"),
+            });
+        }
+    }
+    assert!(30 < all.len());
+    all
+}
+
+/// What stands in an address for its parameters.
+struct Names<'n> {
+    workflow: &'n str,
+    execution: &'n str,
+    schedule: &'n str,
+}
+
+impl Operation {
+    fn at(&self, names: &Names<'_>) -> String {
+        let id = if self.path.contains("/schedules/") {
+            names.schedule
+        } else {
+            names.execution
+        };
+        self.path
+            .replace("{namespace}", "test")
+            .replace("{name}", names.workflow)
+            .replace("{version}", "1.0.0")
+            .replace("{id}", id)
+    }
+
+    /// Gives a body that the call takes; a new call with a body of its own form has to be
+    /// added here.
+    fn body(&self) -> Value {
+        match self.id.as_str() {
+            "execution_skip" => json!({ "task": "hear" }),
+            "execution_migrate" => json!({ "version": "2.0.0" }),
+            "schedule_replace" => nightly("nightly"),
+            "schedule_pause" => json!({ "paused": true }),
+            "schedule_backfill" => {
+                json!({ "from": "2026-01-01T00:00:00Z", "to": "2026-01-04T00:00:00Z" })
+            }
+            "workflow_settings_put" => {
+                json!({ "priority": 0, "concurrency": [], "rate": [], "throttle": [] })
+            }
+            _ => json!({}),
+        }
+    }
+
+    async fn ask(&self, fixture: &Fixture, by: Option<&Account>, names: &Names<'_>) -> Answer {
+        let mut call = fixture.call(self.method.clone(), &self.at(names));
+        if let Some(account) = by {
+            call = call.by(account);
+        }
+        if self.takes_tag {
+            call = call.header("if-match", "\"1\"");
+        }
+        if self.takes_body {
+            call = call.json(&self.body());
+        }
+        call.send().await
+    }
 }
 
 #[tokio::test]
-async fn foreign_executions_look_like_unknown_ones() {
+async fn every_call_but_those_of_sign_in_asks_who_is_there() {
     let fixture = Fixture::new().await;
-    let ada = fixture.sign_up("ada").await;
-    let eve = fixture.sign_up("eve").await;
-    fixture.deploy(&ada, LISTEN).await;
-    fixture.deploy(&eve, LISTEN).await;
-    let foreign = fixture.start(&ada, "listen").await;
-    let unknown = "exe_01jzzzzzzzzzzzzzzzzzzzzzzz";
-    for (method, tail, accept) in [
-        (Method::GET, "", "*/*"),
-        (Method::GET, "/events", "*/*"),
-        (Method::GET, "/events", "text/event-stream"),
-        (Method::POST, "/cancel", "*/*"),
-        (Method::POST, "/terminate", "*/*"),
-        (Method::POST, "/suspend", "*/*"),
-        (Method::POST, "/resume", "*/*"),
-        (Method::POST, "/retry", "*/*"),
-        (Method::POST, "/fork", "*/*"),
-    ] {
-        let ask = |id: &str| {
-            let path = format!("/api/v1/executions/{id}{tail}");
-            let call = fixture.call(method.clone(), &path).by(&eve);
-            call.header("accept", accept).send()
-        };
-        let (one, other, rubbish) = (ask(&foreign).await, ask(unknown).await, ask("7").await);
-        one.problem(404, "not_found");
-        assert_eq!(
-            plain(&one, &foreign),
-            plain(&other, unknown),
-            "{method} {tail}"
-        );
-        rubbish.problem(404, "not_found");
+    let names = Names {
+        workflow: "listen",
+        execution: "exe_01jzzzzzzzzzzzzzzzzzzzzzzz",
+        schedule: "sch_01jzzzzzzzzzzzzzzzzzzzzzzz",
+    };
+    let mut open = Vec::new();
+    for operation in operations() {
+        if !operation.is_guarded {
+            open.push(operation.id);
+            continue;
+        }
+        let answer = operation.ask(&fixture, None, &names).await;
+        answer.problem(401, "unauthenticated");
     }
-    let list = fixture.get("/api/v1/executions").by(&eve).send().await;
-    assert_eq!(list.json()["items"], json!([]));
+    open.sort();
+    let known = [
+        "auth_refresh",
+        "auth_sign_in",
+        "auth_sign_out",
+        "auth_sign_up",
+    ];
+    assert_eq!(open, known);
 }
 
 #[tokio::test]
-async fn foreign_workflows_look_like_unknown_ones() {
+async fn what_belongs_to_another_tenant_looks_unknown_at_every_call() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;
     let eve = fixture.sign_up("eve").await;
-    fixture.deploy(&ada, LISTEN).await;
-    for (method, tail) in [
-        (Method::GET, ""),
-        (Method::GET, "/versions"),
-        (Method::GET, "/versions/1.0.0"),
-        (Method::DELETE, ""),
-        (Method::POST, "/executions"),
-    ] {
-        let ask = |name: &str| {
-            let path = format!("/api/v1/workflows/test/{name}{tail}");
-            let call = fixture.call(method.clone(), &path).by(&eve);
-            call.json(&json!({})).send()
-        };
-        let (one, other) = (ask("listen").await, ask("absent").await);
-        one.problem(404, "not_found");
-        assert_eq!(
-            plain(&one, "listen"),
-            plain(&other, "absent"),
-            "{method} {tail}"
-        );
+    let private = LISTEN.replace("name: listen", "name: private");
+    fixture.deploy(&ada, &private).await;
+    let mut schedule = nightly("private-nightly");
+    schedule["workflow"]["name"] = json!("private");
+    let made = fixture.post("/api/v1/schedules").by(&ada).json(&schedule);
+    let (schedule, execution) = (made.send().await.id(), fixture.start(&ada, "private").await);
+    let foreign = Names {
+        workflow: "private",
+        execution: &execution,
+        schedule: &schedule,
+    };
+    let unknown = Names {
+        workflow: "absent",
+        execution: "exe_01jzzzzzzzzzzzzzzzzzzzzzzz",
+        schedule: "sch_01jzzzzzzzzzzzzzzzzzzzzzzz",
+    };
+    let guarded = operations().into_iter().filter(|call| call.is_guarded);
+    for operation in guarded.filter(|call| call.id != "stream_open") {
+        let id = &operation.id;
+        let answer = operation.ask(&fixture, Some(&eve), &foreign).await;
+        for secret in [&execution, &schedule, "private-nightly"] {
+            let own = operation.at(&foreign).contains(secret);
+            assert!(
+                own || !answer.text.contains(secret),
+                "{id}: {}",
+                answer.text
+            );
+        }
+        if !operation.path.contains('{') {
+            continue;
+        }
+        assert_eq!(answer.status, 404, "{id}: {}", answer.text);
+        let other = operation.ask(&fixture, Some(&eve), &unknown).await;
+        assert_eq!(plain(&answer, &foreign), plain(&other, &unknown), "{id}");
     }
-    fixture.deploy(&eve, LISTEN).await;
-    let list = fixture.get("/api/v1/workflows").by(&ada).send().await;
-    assert_eq!(list.json()["items"].as_array().unwrap().len(), 1);
+    // None of it was changed.
+    let path = format!("/api/v1/executions/{execution}");
+    let kept = fixture.get(&path).by(&ada).send().await.json();
+    assert_eq!(kept["status"], "waiting", "{kept}");
+    let path = format!("/api/v1/schedules/{schedule}");
+    assert_eq!(
+        fixture.get(&path).by(&ada).send().await.json()["state"],
+        "active"
+    );
+    let rubbish = fixture.get("/api/v1/executions/7").by(&eve).send().await;
+    rubbish.problem(404, "not_found");
 }
 
 #[tokio::test]
