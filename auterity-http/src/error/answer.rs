@@ -13,6 +13,8 @@ use super::{Code, Pointed, Problem};
 
 /// The media type of every error.
 const MEDIA_TYPE: &str = "application/problem+json";
+/// Before the code, as a type: `about:blank` would ask for the status' own title.
+const TYPE_PREFIX: &str = "urn:auterity:problem:";
 
 impl Problem {
     /// Logs what only operators should read, and writes the answer.
@@ -36,7 +38,7 @@ impl Problem {
             _ => self.inner.detail.clone(),
         };
         let body = Body {
-            kind: "about:blank",
+            kind: format!("{TYPE_PREFIX}{code}"),
             title,
             status,
             detail,
@@ -108,7 +110,7 @@ impl poem_openapi::ApiResponse for Problem {
 #[derive(Debug, Serialize)]
 struct Body {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: String,
     title: &'static str,
     status: u16,
     detail: String,
@@ -123,7 +125,7 @@ struct Body {
 #[derive(Debug, Object)]
 #[oai(rename = "Problem")]
 struct ProblemSchema {
-    /// A URI that names the class of failure; `about:blank` where `code` says it all.
+    /// A URI that names the class of failure: `urn:auterity:problem:` and the code.
     #[oai(rename = "type")]
     kind: String,
     /// The class of failure in a few words.

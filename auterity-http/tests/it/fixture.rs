@@ -277,6 +277,7 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:auterity:problem:{code}"));
         assert_eq!(problem["request_id"], self.header("x-request-id"));
         assert!(problem["title"].is_string() && problem["detail"].is_string());
         problem

@@ -209,6 +209,38 @@ async fn batch_gives_a_result_per_item() {
 }
 
 #[tokio::test]
+async fn repeated_batch_finds_what_it_started_and_an_own_key_counts_more() {
+    let (fixture, ada) = Fixture::with_workflow(ECHO).await;
+    let batch = async |key: &str, items: &[Value]| {
+        let call = fixture.post("/api/v1/executions/batch").by(&ada);
+        let call = call.header("idempotency-key", key);
+        let answer = call.json(&json!({ "items": items })).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["items"].as_array().unwrap().clone()
+    };
+    let item = |count: u32| json!({ "workflow": "test/echo", "input": { "count": count } });
+    let mut own = item(3);
+    own["idempotency_key"] = json!("own");
+    let long = "k".repeat(255);
+    let first = batch(&long, &[item(1), item(2), own.clone()]).await;
+    let again = batch(&long, &[item(1), item(2), own.clone()]).await;
+    for (one, other) in first.iter().zip(&again) {
+        assert_eq!(one["id"], other["id"]);
+        assert_eq!(
+            (&one["existing"], &other["existing"]),
+            (&json!(false), &json!(true))
+        );
+    }
+    assert_ne!(first[0]["id"], first[1]["id"]);
+    let changed = batch(&long, &[item(1), item(7)]).await;
+    assert_eq!(changed[0]["id"], first[0]["id"]);
+    assert_eq!(changed[1]["error"]["code"], "idempotency_key_reused");
+    let other = batch("other", &[item(1), own]).await;
+    assert_ne!(other[0]["id"], first[0]["id"]);
+    assert_eq!(other[1]["id"], first[2]["id"]);
+}
+
+#[tokio::test]
 async fn batch_of_a_wrong_form_is_refused_whole() {
     let fixture = Fixture::new().await;
     let ada = fixture.sign_up("ada").await;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use auterity_core::ErrorKind;
 use auterity_core::engine::{StartRequest, Started};
 use auterity_tenancy::Permission;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Request;
 use poem_openapi::{Object, OpenApi};
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use crate::api::{Tag, parameters};
 use crate::detach::detached;
 use crate::edge;
 use crate::error::{Code, Problem};
+use crate::idempotency::IdempotencyKey;
 use crate::payload::{BatchBody, Json};
 use crate::scope::Caller;
 
@@ -93,13 +97,22 @@ impl Api {
         &self,
         request: &Request,
         caller: Caller,
+        /// A repeated batch with the same key finds the executions of the first, item by
+        /// item, as if each item had a key of its own; where one has, that one counts.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: IdempotencyKey,
         body: BatchBody<BatchRequest>,
     ) -> Result<Json<BatchReply>, Problem> {
         let context = edge::context(request)?;
         let scope = caller.scope(Permission::ExecutionStart)?;
         let mut starts = Vec::with_capacity(body.0.items.len());
         for (place, item) in body.0.items.into_iter().enumerate() {
-            starts.push(item.request(place)?);
+            let mut start = item.request(place)?;
+            if start.idempotency_key.is_none() {
+                let batch = idempotency_key.0.as_deref();
+                start.idempotency_key = batch.map(|batch| key_of_item(batch, place));
+            }
+            starts.push(start);
         }
         let engine = context.engine().clone();
         let started = detached(&context, "execution start batch", async move {
@@ -113,6 +126,12 @@ impl Api {
             items,
         }))
     }
+}
+
+/// Gives the key of an item from that of its batch: of one length, whatever that has.
+fn key_of_item(batch: &str, place: usize) -> String {
+    let hash = digest(&SHA256, batch.as_bytes());
+    format!("batch {}/{place}", URL_SAFE_NO_PAD.encode(hash))
 }
 
 impl BatchItem {

@@ -1281,7 +1281,7 @@ export interface components {
          * @description The same for the OpenAPI document.
          */
         Problem: {
-            /** @description A URI that names the class of failure; `about:blank` where `code` says it all. */
+            /** @description A URI that names the class of failure: `urn:auterity:problem:` and the code. */
             type: string;
             /** @description The class of failure in a few words. */
             title: string;
@@ -3218,7 +3218,13 @@ export interface operations {
     execution_start_batch: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A repeated batch with the same key finds the executions of the first, item by
+                 *     item, as if each item had a key of its own; where one has, that one counts.
+                 */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
