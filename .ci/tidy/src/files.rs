@@ -2,6 +2,7 @@
 //! that lists are complete.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::File;
 
@@ -118,7 +119,12 @@ pub(crate) fn variables(files: &[File]) -> Vec<String> {
     let Some(list) = files.iter().find(|file| file.path == VARIABLES) else {
         return Vec::new();
     };
-    let prose = |file: &File| file.path == VARIABLES || file.name().ends_with(".md");
+    let is_text = |file: &File| {
+        Path::new(&file.path)
+            .extension()
+            .is_some_and(|it| it == "md")
+    };
+    let prose = |file: &File| file.path == VARIABLES || is_text(file);
     let listed: BTreeSet<&str> = names(&list.text).collect();
     let mut used = BTreeSet::new();
     let mut findings = Vec::new();
