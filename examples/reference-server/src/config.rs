@@ -6,7 +6,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use auterity_core::functions::{AsyncApiOptions, ContainerOptions, Isolation, ProcessOptions};
+use auterity_core::functions::{
+    AsyncApiOptions, ContainerOptions, EmailOptions, Isolation, ProcessOptions,
+};
 use auterity_http::Network;
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -110,6 +112,24 @@ pub(crate) struct Common {
         value_name = "KIND"
     )]
     enable_run: Vec<RunKind>,
+    /// Where `call: email` sends messages, as a URL that begins with smtps, smtp or file
+    /// [default: log:, which sends nothing]
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_EMAIL_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    email_url: Option<String>,
+    /// Sender of these messages: `Name <address>`
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_EMAIL_FROM",
+        value_name = "SENDER"
+    )]
+    email_from: Option<String>,
     /// Number of the user that these programs run as; needed when the server is root's
     #[arg(long, global = true, env = "AUTERITY_RUN_USER", value_name = "UID")]
     run_user: Option<u32>,
@@ -282,6 +302,8 @@ struct FileSettings {
     secrets: Option<PathBuf>,
     allow_private_addresses: Option<bool>,
     enable_run: Option<Vec<RunKind>>,
+    email_url: Option<String>,
+    email_from: Option<String>,
     run_user: Option<u32>,
     run_isolation: Option<Isolation>,
     run_network: Option<bool>,
@@ -316,6 +338,7 @@ pub(crate) struct Settings {
     pub(crate) private_addresses: bool,
     /// What definitions may start; nothing unless somebody says so.
     pub(crate) run_kinds: Vec<RunKind>,
+    pub(crate) email: EmailOptions,
     pub(crate) run: ProcessOptions,
     pub(crate) container: ContainerOptions,
     pub(crate) asyncapi: AsyncApiOptions,
@@ -338,6 +361,16 @@ impl Common {
     /// Tells whether errors and reports go out as JSON.
     pub(crate) fn json(&self) -> bool {
         self.json.unwrap_or(false)
+    }
+
+    /// How messages are sent, with what the file says of it.
+    fn email(&self, url: Option<String>, from: Option<String>) -> EmailOptions {
+        let default = EmailOptions::default();
+        EmailOptions {
+            url: self.email_url.clone().or(url).unwrap_or(default.url),
+            from: self.email_from.clone().or(from).unwrap_or(default.from),
+            ..EmailOptions::default()
+        }
     }
 }
 
@@ -381,6 +414,7 @@ impl Settings {
                 .or(file.allow_private_addresses)
                 .unwrap_or(false),
             run_kinds,
+            email: common.email(file.email_url, file.email_from),
             run,
             container: file.container.unwrap_or_default(),
             asyncapi: file.asyncapi.unwrap_or_default(),
