@@ -29,7 +29,7 @@ mod token;
 mod tokens;
 
 use std::fmt;
-#[cfg(any(feature = "grpc", feature = "asyncapi-nats"))]
+#[cfg(feature = "asyncapi-nats")]
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -175,7 +175,7 @@ impl Http {
     }
 
     /// Gives the addresses of a server that may be called.
-    #[cfg(any(feature = "grpc", feature = "asyncapi-nats"))]
+    #[cfg(feature = "asyncapi-nats")]
     pub(super) async fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, Problem> {
         exchange::addresses(self, url).await
     }
