@@ -222,11 +222,11 @@ impl Limits {
     ) -> Result<Option<Hold>, Error> {
         let (settings, now) = (&values.workflow.settings, values.asked.now);
         let prefix = Some(values.prefix);
+        let tenant_max = tenant.queue_max.unwrap_or(QUEUE_MAX).min(QUEUE_MAX);
         let entered = (
             self.check_queue(scope, prefix, settings.queue_max, now)
                 .await?,
-            self.check_queue(scope, None, tenant.queue_max.or(Some(QUEUE_MAX)), now)
-                .await?,
+            self.check_queue(scope, None, Some(tenant_max), now).await?,
         );
         for limit in &settings.rate {
             let gate = values.gate("rate", limit.key.as_deref())?;

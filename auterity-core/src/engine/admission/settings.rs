@@ -129,8 +129,8 @@ pub struct TenantSettings {
     pub concurrency_max: Option<u32>,
     /// How often it may start executions; starts beyond are refused. Has no key.
     pub rate: Option<RateLimit>,
-    /// Executions that may wait at most, for a limit or a worker; a million unless it is
-    /// set. Of several processes each may let in an eighth more.
+    /// Executions that may wait at most, for a limit or a worker; a million at the very
+    /// most. Of several processes each may let in an eighth more.
     pub queue_max: Option<u32>,
 }
 
