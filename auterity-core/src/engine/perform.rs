@@ -421,7 +421,7 @@ fn unknown_function(name: &str) -> Problem {
         "run/script" | "run/shell" | "run/container" => {
             format!("tasks of kind {name} are off: the host has not enabled them")
         }
-        "grpc" | "asyncapi" | "mcp" | "a2a" => {
+        "grpc" | "asyncapi" | "mcp" | "a2a" | "email" => {
             format!("calls of kind {name} are off: the host has not enabled them")
         }
         _ => format!(

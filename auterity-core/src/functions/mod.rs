@@ -5,6 +5,8 @@ mod asyncapi;
 mod documents;
 mod duration;
 mod echo;
+#[cfg(feature = "email")]
+mod email;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http;
@@ -29,6 +31,8 @@ use serde_json::Value;
 pub use a2a::A2a;
 pub use asyncapi::{AsyncApi, AsyncApiOptions};
 pub use echo::Echo;
+#[cfg(feature = "email")]
+pub use email::{Addresses, Email, EmailMessage, EmailOptions, EmailSent};
 #[cfg(feature = "grpc")]
 pub use grpc::Grpc;
 pub use http::{Http, HttpOptions};

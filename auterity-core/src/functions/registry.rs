@@ -93,6 +93,18 @@ impl Registration {
         Self::of(name.into(), signature, callable).timeout(TRANSACTION_TIME)
     }
 
+    /// Declares the function `email`, with two minutes for each message.
+    ///
+    /// # Errors
+    /// As [`Email::new`](super::Email::new).
+    #[cfg(feature = "email")]
+    pub fn email(options: &super::EmailOptions) -> Result<Self, crate::Error> {
+        let email = super::Email::new(options)?;
+        Ok(Self::typed("email", email)
+            .timeout(SignedDuration::from_mins(2))
+            .describe("Sends an e-mail."))
+    }
+
     /// Sets the version.
     #[must_use]
     pub fn version(mut self, major: u64, minor: u64, patch: u64) -> Self {

@@ -15,6 +15,8 @@ mod asyncapi;
 mod container;
 mod definition;
 mod double;
+#[cfg(feature = "email")]
+mod email;
 mod engine;
 mod expression;
 mod functions;

@@ -5,6 +5,7 @@ mod admin;
 mod auth;
 mod events;
 mod executions;
+mod functions;
 mod health;
 mod openapi;
 mod parameters;
@@ -47,6 +48,7 @@ enum Tag {
 type Resources = (
     auth::Api,
     workflows::Api,
+    functions::Api,
     settings::Api,
     executions::Api,
     schedules::Api,
@@ -58,6 +60,7 @@ fn resources() -> OpenApiService<Resources, ()> {
     let all = (
         auth::Api,
         workflows::Api,
+        functions::Api,
         settings::Api,
         executions::API,
         schedules::API,

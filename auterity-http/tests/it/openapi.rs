@@ -60,6 +60,7 @@ fn routes_are_known() {
         token POST   /executions/{id}/skip
         token POST   /executions/{id}/suspend
         token POST   /executions/{id}/terminate
+        token GET    /functions
         token GET    /schedules
         token POST   /schedules
         token POST   /schedules/preview

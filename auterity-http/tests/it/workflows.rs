@@ -236,3 +236,20 @@ async fn versions_are_listed_and_deleted_together() {
         .await;
     assert_eq!(execution.status, 200);
 }
+
+#[tokio::test]
+async fn functions_are_listed_with_what_they_take() {
+    let (fixture, ada) = Fixture::with_workflow(LISTEN).await;
+    let list = fixture.get("/api/v1/functions").by(&ada).send().await;
+    assert_eq!(list.status, 200, "{}", list.text);
+    let list = list.json();
+    let items = list["items"].as_array().unwrap();
+    let store = items.iter().find(|one| one["name"] == "store").unwrap();
+    assert_eq!(store["version"], "1.0.0");
+    assert_eq!(store["transactional"], true);
+    assert_eq!(store["timeout"], "PT3S");
+    assert!(store["input"].is_object(), "{store}");
+    let echo = items.iter().find(|one| one["name"] == "echo").unwrap();
+    assert_eq!(echo["durability"], "strict");
+    assert_eq!(echo["input"], Value::Null);
+}

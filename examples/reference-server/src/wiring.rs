@@ -6,7 +6,8 @@ use std::sync::Arc;
 use auterity_core::clock::{Clock, SystemClock};
 use auterity_core::engine::{Engine, Handle, Options, Ports, Secrets};
 use auterity_core::functions::{
-    AsyncApi, Functions, Http, HttpOptions, Mcp, Processes, RunContainer, RunScript, RunShell,
+    AsyncApi, Functions, Http, HttpOptions, Mcp, Processes, Registration, RunContainer, RunScript,
+    RunShell,
 };
 use auterity_core::store::{SeaOptions, SeaStore, Store};
 use auterity_http::{Kind, Metrics};
@@ -179,7 +180,9 @@ pub(crate) fn functions(settings: &Settings) -> Result<Functions, Failure> {
         ..HttpOptions::default()
     }));
     let asyncapi = AsyncApi::new(Arc::clone(&http), settings.asyncapi.clone());
-    let mut functions = Functions::over(&http).with("asyncapi", asyncapi);
+    let mut functions = Functions::over(&http)
+        .with("asyncapi", asyncapi)
+        .register(Registration::email(&settings.email)?);
     if settings.run_kinds.is_empty() {
         return Ok(functions);
     }

@@ -8,6 +8,7 @@ mod settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use auterity_core::functions::EmailOptions;
 use auterity_http::Network;
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -130,6 +131,24 @@ pub(crate) struct Common {
         value_name = "KIND"
     )]
     enable_run: Vec<RunKind>,
+    /// Where `call: email` sends messages, as a URL that begins with smtps, smtp or file
+    /// [default: log:, which sends nothing]
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_EMAIL_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    email_url: Option<String>,
+    /// Sender of these messages: `Name <address>`
+    #[arg(
+        long,
+        global = true,
+        env = "AUTERITY_EMAIL_FROM",
+        value_name = "SENDER"
+    )]
+    email_from: Option<String>,
     /// Number of the user that these programs run as; needed when the server is root's
     #[arg(long, global = true, env = "AUTERITY_RUN_USER", value_name = "UID")]
     run_user: Option<u32>,
@@ -305,5 +324,15 @@ impl Common {
     /// Tells whether errors and reports go out as JSON.
     pub(crate) fn json(&self) -> bool {
         self.json.unwrap_or(false)
+    }
+
+    /// How messages are sent, with what the file says of it.
+    fn email(&self, url: Option<String>, from: Option<String>) -> EmailOptions {
+        let default = EmailOptions::default();
+        EmailOptions {
+            url: self.email_url.clone().or(url).unwrap_or(default.url),
+            from: self.email_from.clone().or(from).unwrap_or(default.from),
+            ..EmailOptions::default()
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use auterity_core::functions::{AsyncApiOptions, ContainerOptions, Isolation, ProcessOptions};
+use auterity_core::functions::{
+    AsyncApiOptions, ContainerOptions, EmailOptions, Isolation, ProcessOptions,
+};
 use auterity_http::Network;
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -24,6 +26,8 @@ struct FileSettings {
     secrets: Option<PathBuf>,
     allow_private_addresses: Option<bool>,
     enable_run: Option<Vec<RunKind>>,
+    email_url: Option<String>,
+    email_from: Option<String>,
     run_user: Option<u32>,
     run_isolation: Option<Isolation>,
     run_network: Option<bool>,
@@ -58,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) private_addresses: bool,
     /// What definitions may start; nothing unless somebody says so.
     pub(crate) run_kinds: Vec<RunKind>,
+    pub(crate) email: EmailOptions,
     pub(crate) run: ProcessOptions,
     pub(crate) container: ContainerOptions,
     pub(crate) asyncapi: AsyncApiOptions,
@@ -116,6 +121,7 @@ impl Settings {
                 .or(file.allow_private_addresses)
                 .unwrap_or(false),
             run_kinds,
+            email: common.email(file.email_url, file.email_from),
             run,
             container: file.container.unwrap_or_default(),
             asyncapi: file.asyncapi.unwrap_or_default(),

@@ -176,6 +176,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/functions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the functions that `call` tasks may call, with what they take and give. */
+        get: operations["function_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/workflows/{namespace}/{name}/settings": {
         parameters: {
             query?: never;
@@ -1155,6 +1172,43 @@ export interface components {
             version?: string | null;
             /** @description The reason, for the history. */
             reason?: string | null;
+        };
+        /**
+         * Function
+         * @description A function that `call` tasks may call.
+         */
+        Function: {
+            /** @description What `call` names; with `name:version` it calls that version, else the highest. */
+            name: string;
+            /** @description Its version. */
+            version: string;
+            /** @description What it does. */
+            description?: string | null;
+            /** @description The JSON Schema of `with`; null: anything. */
+            input?: unknown;
+            /** @description The JSON Schema of the task's raw output; null: anything. */
+            output?: unknown;
+            /** @description When the task after a call may begin. */
+            durability: components["schemas"]["FunctionDurability"] & unknown;
+            /** @description Whether what it writes commits together with its result: exactly once. */
+            transactional: boolean;
+            /** @description How long a call may take, as ISO 8601 duration; null: as long as its task. */
+            timeout?: string | null;
+            /** @description How long a call may give no sign of life, as ISO 8601 duration; null: for ever. */
+            heartbeat?: string | null;
+        };
+        /**
+         * @description When the task after a call may begin.
+         * @enum {string}
+         */
+        FunctionDurability: "strict" | "pipelined";
+        /**
+         * FunctionList
+         * @description All functions.
+         */
+        FunctionList: {
+            /** @description By name and version. */
+            items: components["schemas"]["Function"][];
         };
         /**
          * @description Which of several executions stays.
@@ -2899,6 +2953,53 @@ export interface operations {
             };
             /** @description There is no such thing in this tenant */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    function_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FunctionList"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
