@@ -34,13 +34,16 @@ const FORBIDDEN: [(&str, &str); 6] = [
     ("step", "task"),
     ("activity", "task"),
 ];
-/// The standard's `run` tasks, `auterity run`, and durable steps of code-first functions.
-const WORD_EXEMPT: [&str; 7] = [
+/// The standard's `run` tasks, `auterity run`, durable steps of code-first functions, and
+/// logs of other systems, whose events have activities.
+const WORD_EXEMPT: [&str; 9] = [
     "/definition/",
     "/interpreter/task/run",
     "/functions/process/",
     "/cli/run",
     "/durable_fn/",
+    "/mining/",
+    "/suggest/",
     "benches/",
     "/tests/",
 ];

@@ -1,0 +1,36 @@
+//! Process mining: event logs, and what they tell.
+
+mod builder;
+mod calendar;
+mod civil;
+mod columns;
+mod directly_follows;
+mod event_log;
+mod filter;
+mod labels;
+mod over_time;
+mod read;
+mod resources;
+mod statistics;
+mod times;
+mod variants;
+mod write;
+
+pub use builder::{Event, LogBuilder};
+pub use calendar::{Calendar, Shifts};
+pub use civil::rfc3339;
+pub use columns::{Column, ValueKind};
+pub use directly_follows::{DirectlyFollows, Edge, EdgeTime};
+pub use event_log::EventLog;
+pub use filter::{CaseTest, EventTest, Filter, Value};
+pub use labels::{Labels, NO_LABEL};
+pub use over_time::{OverTime, rates_per_day};
+pub use read::{
+    Attributes, BadReason, BadRows, Import, ImportReport, Limits, LogFormat, Mapping, Note,
+    ReadOptions, read, read_file,
+};
+pub use resources::{Handover, ResourceLoad, handovers, resource_loads};
+pub use statistics::{ActivityTimes, Rework, activity_times, case_durations, rework};
+pub use times::Times;
+pub use variants::{Variant, Variants};
+pub use write::{write_csv, write_xes};
