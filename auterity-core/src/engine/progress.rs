@@ -17,8 +17,8 @@ use crate::interpreter::{
     Transition, transition, write_records,
 };
 use crate::store::{
-    Ended, Entry, EventRow, ExecutionRow, FaultSignature, InboxMessage, Loaded, MessageKind, Next,
-    Parent, Snapshot, Status, Subscription, TEXT_BYTES_MAX,
+    Correlation, Ended, Entry, EventRow, ExecutionRow, FaultSignature, InboxMessage, Loaded,
+    MessageKind, Next, Parent, Snapshot, Status, Subscription, TEXT_BYTES_MAX,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -350,6 +350,7 @@ impl Progress {
                     filter: u32::try_from(place).unwrap_or(u32::MAX),
                     event_type: filter.event_type().map(str::to_owned),
                     condition: to_json(filter)?,
+                    correlation: Correlation::of(filter),
                 });
             }
         }

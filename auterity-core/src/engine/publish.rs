@@ -11,7 +11,9 @@ use super::progress::to_json;
 use super::stretch::Stretch;
 use crate::expression::{Budget, Expression, Variables};
 use crate::interpreter::{Filter, fits};
-use crate::store::{InboxMessage, MessageKind, ScheduleEvent, Subscription};
+use crate::store::{
+    Correlated, Correlation, InboxMessage, MessageKind, ScheduleEvent, Subscription,
+};
 use crate::{Error, ErrorKind, InboxId, ScheduleId, Scope};
 
 /// What every `CloudEvent` must have, as non-empty text.
@@ -45,15 +47,11 @@ impl Core {
     pub(super) async fn address(&self, scope: &Scope, event: &Value) -> Result<Addressed, Error> {
         self.check_event(event)?;
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-        let candidates = self
-            .ports
-            .store
-            .subscription_match(scope.tenant(), text("type"))
-            .await?;
         let now = self.now();
         let identity = format!("{}\n{}", text("source"), text("id"));
         let payload = to_json(event)?;
         let mut sieve = Sieve::new(event, &self.options.expression, now);
+        let candidates = self.candidates(scope, text("type"), &mut sieve).await?;
         let mut stretch = Stretch::begin();
         let (mut messages, mut addressed) = (Vec::new(), HashSet::new());
         let (mut scheduled, mut seen) = (Vec::new(), HashSet::new());
@@ -98,6 +96,28 @@ impl Core {
         })
     }
 
+    /// Finds the subscriptions that may want the event: of those with correlations only
+    /// those that expect what is found in it.
+    async fn candidates(
+        &self,
+        scope: &Scope,
+        event_type: &str,
+        sieve: &mut Sieve<'_>,
+    ) -> Result<Vec<Subscription>, Error> {
+        let (store, tenant) = (&self.ports.store, scope.tenant());
+        let mut candidates = store.subscription_match(tenant, event_type).await?;
+        let mut kinds = HashSet::new();
+        let of_each_kind = candidates
+            .iter()
+            .filter(|one| one.correlation.is_some_and(|key| kinds.insert(key.by)));
+        let wanted: Vec<Correlated> = of_each_kind.filter_map(|one| sieve.wanted(one)).collect();
+        if !wanted.is_empty() {
+            let found = store.subscription_correlated(tenant, event_type, &wanted);
+            candidates.extend(found.await?);
+        }
+        Ok(candidates)
+    }
+
     /// Tells whoever looks at schedules that some became due.
     async fn announce_schedules(&self) {
         self.bell.ring();
@@ -133,9 +153,17 @@ struct Sieve<'e> {
     event: &'e Value,
     budget: &'e Budget,
     now: Timestamp,
-    /// What the expressions of correlations give for the event; nothing, where that
-    /// cannot be decided here.
-    correlated: HashMap<String, Option<Value>>,
+    /// What the expressions of correlations give for the event.
+    correlated: HashMap<String, Given>,
+}
+
+/// What an expression gives for an event.
+enum Given {
+    Value(Value),
+    /// It fails: the event is for nobody who asks this of it.
+    Nothing,
+    /// Only the execution knows what the expression asks for.
+    Unknown,
 }
 
 impl<'e> Sieve<'e> {
@@ -157,22 +185,55 @@ impl<'e> Sieve<'e> {
         let event = self.event;
         let mut with = filter.with.iter();
         with.all(|(name, wanted)| event.get(name) == Some(wanted))
-            && filter.correlate.iter().all(|correlation| {
-                let value = self.correlated(&correlation.from);
-                value.is_none_or(|value| *value == correlation.expect)
+            && filter
+                .correlate
+                .iter()
+                .all(|correlation| match self.given(&correlation.from) {
+                    Given::Value(value) => *value == correlation.expect,
+                    Given::Nothing => false,
+                    Given::Unknown => true,
+                })
+    }
+
+    /// Gives which subscriptions with correlations like this one's the event is for; for
+    /// one without any, nothing.
+    fn wanted(&mut self, subscription: &Subscription) -> Option<Correlated> {
+        let by = subscription.correlation?.by;
+        let filter = serde_json::from_str::<Filter>(&subscription.condition).ok()?;
+        for correlation in &filter.correlate {
+            match self.given(&correlation.from) {
+                Given::Value(_) => {}
+                Given::Nothing => return None,
+                Given::Unknown => return Some(Correlated { by, to: None }),
+            }
+        }
+        let values = filter.correlate.iter().filter_map(|correlation| {
+            let given = self.correlated.get(&correlation.from);
+            given.and_then(|given| match given {
+                Given::Value(value) => Some(value),
+                Given::Nothing | Given::Unknown => None,
             })
+        });
+        let met = Correlation::met(&filter, &values.collect::<Vec<_>>())?;
+        Some(Correlated {
+            by,
+            to: Some(met.to),
+        })
     }
 
     /// Many executions of a workflow wait with the same expression: it is evaluated once.
-    fn correlated(&mut self, from: &str) -> Option<&Value> {
+    fn given(&mut self, from: &str) -> &Given {
         if !self.correlated.contains_key(from) {
             let variables = Variables::new(self.now);
-            let value = Expression::compile(from, &[]).ok().and_then(|expression| {
-                let value = expression.evaluate(self.event, &variables, self.budget);
-                value.ok()
-            });
-            self.correlated.insert(from.to_owned(), value);
+            let given = match Expression::compile(from, &[]) {
+                Err(_) => Given::Unknown,
+                Ok(expression) => match expression.evaluate(self.event, &variables, self.budget) {
+                    Ok(value) => Given::Value(value),
+                    Err(_) => Given::Nothing,
+                },
+            };
+            self.correlated.insert(from.to_owned(), given);
         }
-        self.correlated.get(from)?.as_ref()
+        self.correlated.get(from).unwrap_or(&Given::Unknown)
     }
 }

@@ -9,6 +9,7 @@
 
 mod bulk;
 mod check;
+mod correlation;
 mod fair;
 mod fault;
 mod filter;
@@ -23,6 +24,7 @@ mod transaction;
 
 pub use bulk::{BulkItem, BulkItems, BulkNext, BulkOutcome, BulkRow, BulkState, BulkStore};
 pub use check::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+pub use correlation::{Correlated, Correlation};
 pub use fault::{FaultGroup, FaultGroups, FaultSignature, ParseSignatureError};
 pub use filter::{Filter, FilterMistake, Term, Test};
 pub use flow::{
@@ -188,12 +190,22 @@ pub trait Store: BulkStore + ScheduleStore + ConnectionSource + TaskProgressStor
     /// Fetches the unconsumed messages of executions, oldest first.
     async fn inbox_fetch(&self, ids: &[ExecutionId]) -> Result<Vec<InboxMessage>, Error>;
 
-    /// Lists a tenant's subscriptions that may want an event of this type: those
-    /// for this type and those for any.
+    /// Lists a tenant's subscriptions that may want an event of this type: those for
+    /// any type and those for this one. Of those for this type that have correlations
+    /// there is only one of each kind, which tells what to ask
+    /// [`subscription_correlated`](Self::subscription_correlated) for.
     async fn subscription_match(
         &self,
         tenant: TenantId,
         event_type: &str,
+    ) -> Result<Vec<Subscription>, Error>;
+
+    /// Lists a tenant's subscriptions for this type of events with these correlations.
+    async fn subscription_correlated(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+        wanted: &[Correlated],
     ) -> Result<Vec<Subscription>, Error>;
 
     /// Fetches one execution.

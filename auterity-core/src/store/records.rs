@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::correlation::Correlation;
 use super::fault::FaultSignature;
 use super::filter::Filter;
 use super::flow::Gate;
@@ -293,6 +294,8 @@ pub struct Subscription {
     pub event_type: Option<String>,
     /// The resolved filter as JSON text, for the engine.
     pub condition: Arc<str>,
+    /// The key of the filter's correlations, if it has any.
+    pub correlation: Option<Correlation>,
 }
 
 /// What an inbox message is.

@@ -406,6 +406,7 @@ impl ScheduleRow {
             filter: u32::try_from(place).unwrap_or(u32::MAX),
             event_type: filter.event_type().map(str::to_owned),
             condition: serde_json::to_string(filter).unwrap_or_default().into(),
+            correlation: None,
         })
         .collect()
     }

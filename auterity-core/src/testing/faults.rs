@@ -12,12 +12,13 @@ use crate::clock::{Clock, ManualClock};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
     Amend, Amended, AtGate, Beat, BulkItem, BulkItems, BulkNext, BulkRow, BulkState, BulkStore,
-    Claim, ClaimRequest, Claimed, ConnectionSource, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow, InboxMessage,
-    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
-    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TaskProgress, TaskProgressStore, TickRow, Transaction,
+    Claim, ClaimRequest, Claimed, ConnectionSource, Control, Correlated, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
+    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
+    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
+    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
+    Transaction,
 };
 use crate::{BulkId, Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -295,6 +296,9 @@ passed_on! {
     fn execution_label(label: &ExecutionLabel) -> ();
     fn inbox_fetch(ids: &[ExecutionId]) -> Vec<InboxMessage>;
     fn subscription_match(tenant: TenantId, event_type: &str) -> Vec<Subscription>;
+    fn subscription_correlated(
+        tenant: TenantId, event_type: &str, wanted: &[Correlated]
+    ) -> Vec<Subscription>;
     fn execution_fetch(scope: &Scope, id: ExecutionId) -> Option<ExecutionRow>;
     fn execution_keyed(scope: &Scope, key: &str) -> Option<ExecutionId>;
     fn execution_list(scope: &Scope, query: &ExecutionQuery) -> Page<ExecutionRow>;

@@ -40,7 +40,8 @@ impl Strategy {
 
 impl View<'_> {
     /// Tells whether an event passes a filter of the current task: gives the values
-    /// that its correlations expect from now on.
+    /// that its correlations expect from now on. An event that an expression of the
+    /// filter fails on does not pass, so that nobody who waits falls over it.
     pub(super) fn pass(
         &self,
         thread: u32,
@@ -56,8 +57,8 @@ impl View<'_> {
                     .as_str()
                     .is_some_and(|actual| actual == text || pattern.is_match(actual)),
                 Wanted::Computed(template) => {
-                    let value = self.fill(thread, template, actual, &[])?;
-                    value == Value::Bool(true) || value == *actual
+                    let value = self.fill(thread, template, actual, &[]);
+                    value.is_ok_and(|value| value == Value::Bool(true) || value == *actual)
                 }
             };
             if !passes {
@@ -66,7 +67,9 @@ impl View<'_> {
         }
         let mut learnt = Vec::new();
         for (name, correlation) in &filter.correlate {
-            let actual = self.evaluate(thread, &correlation.from, event, &[])?;
+            let Ok(actual) = self.evaluate(thread, &correlation.from, event, &[]) else {
+                return Ok(None);
+            };
             let expected = match (&correlation.expect, known.get(name)) {
                 (Some(template), _) => {
                     Some(self.fill(thread, template, self.input(thread), &[])?)

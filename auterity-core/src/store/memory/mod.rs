@@ -8,6 +8,7 @@ mod state;
 mod task_progress;
 mod transaction;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -19,11 +20,11 @@ pub(super) use self::transaction::MemoryTransaction;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::precedence::precedence;
 use crate::store::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
-    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
-    InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction,
-    check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, Correlated,
+    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
+    FlowRow, InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey,
+    Transaction, check,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -279,20 +280,36 @@ impl Store for MemoryStore {
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
         let state = self.state();
-        let mut found = Vec::new();
-        for (owner, id) in &state.subscribers {
-            if *owner != tenant {
-                continue;
-            }
-            let execution = state.executions.get(id);
-            for one in execution.iter().flat_map(|one| one.subscriptions.values()) {
-                if check::event_type_key(one).is_none_or(|wanted| wanted == event_type) {
-                    found.push(one.clone());
-                }
-            }
-        }
+        let mut kinds = HashSet::new();
+        let mut found: Vec<_> = state
+            .subscriptions(tenant)
+            .filter(|one| match check::event_type_key(one) {
+                None => true,
+                Some(wanted) if wanted != event_type => false,
+                Some(_) => one.correlation.is_none_or(|key| kinds.insert(key.by)),
+            })
+            .cloned()
+            .collect();
         found.extend(state.schedules.subscriptions(tenant, event_type));
         Ok(found)
+    }
+
+    async fn subscription_correlated(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+        wanted: &[Correlated],
+    ) -> Result<Vec<Subscription>, Error> {
+        let state = self.state();
+        let all = state.subscriptions(tenant);
+        let of_type = all.filter(|one| check::event_type_key(one) == Some(event_type));
+        let found = of_type.filter(|one| {
+            one.correlation.is_some_and(|key| {
+                let mut wanted = wanted.iter();
+                wanted.any(|one| one.by == key.by && one.to.is_none_or(|to| to == key.to))
+            })
+        });
+        Ok(found.cloned().collect())
     }
 
     async fn execution_fetch(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::flow::Flow;
@@ -90,6 +91,16 @@ enum Place {
 }
 
 impl State {
+    /// Gives what a tenant's executions listen for.
+    pub(super) fn subscriptions(&self, tenant: TenantId) -> impl Iterator<Item = &Subscription> {
+        let first = (tenant, ExecutionId::from_uuid(Uuid::nil()));
+        let last = (tenant, ExecutionId::from_uuid(Uuid::max()));
+        let listening = self.subscribers.range(first..=last);
+        listening
+            .filter_map(|(_, id)| self.executions.get(id))
+            .flat_map(|execution| execution.subscriptions.values())
+    }
+
     pub(super) fn register(
         &mut self,
         name: &str,

@@ -12,8 +12,8 @@ use super::{SeaStore, selection};
 use crate::definition::WorkflowRef;
 use crate::store::fault::COUNTED_MAX;
 use crate::store::{
-    Claim, EventRow, ExecutionQuery, ExecutionRow, FaultGroup, FaultGroups, FaultSignature, Filter,
-    InboxMessage, Loaded, Page, Parent, Subscription,
+    Claim, Correlated, EventRow, ExecutionQuery, ExecutionRow, FaultGroup, FaultGroups,
+    FaultSignature, Filter, InboxMessage, Loaded, Page, Parent, Subscription,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 
@@ -146,17 +146,61 @@ impl SeaStore {
         whose: TenantId,
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
-        let text = "SELECT tenant, execution, effect, filter, event_type, condition
-             FROM subscription WHERE tenant = $1 AND event_key = $2
+        // One of each kind of correlations: the index is entered anew for each.
+        let text = "WITH RECURSIVE kind (number) AS (
+                 SELECT min(s.correlated_by) FROM subscription AS s
+                 WHERE s.tenant = $1 AND s.event_key = $2
+                 UNION ALL
+                 SELECT (SELECT min(s.correlated_by) FROM subscription AS s
+                         WHERE s.tenant = $1 AND s.event_key = $2 AND s.correlated_by > kind.number)
+                 FROM kind WHERE kind.number IS NOT NULL
+             )
+             SELECT tenant, execution, effect, filter, event_type, condition, correlated_by,
+                 correlated_to
+             FROM subscription WHERE tenant = $1 AND event_key IS NULL
              UNION ALL
-             SELECT tenant, execution, effect, filter, event_type, condition
-             FROM subscription WHERE tenant = $1 AND event_key IS NULL";
+             SELECT tenant, execution, effect, filter, event_type, condition, correlated_by,
+                 correlated_to
+             FROM subscription
+             WHERE tenant = $1 AND event_key = $2 AND correlated_by IS NULL
+             UNION ALL
+             SELECT o.tenant, o.execution, o.effect, o.filter, o.event_type, o.condition,
+                 o.correlated_by, o.correlated_to
+             FROM kind JOIN subscription AS o
+                 ON o.tenant = $1 AND o.event_key = $2 AND o.correlated_by = kind.number
+                 AND (o.execution, o.effect, o.filter) = (
+                     SELECT s.execution, s.effect, s.filter FROM subscription AS s
+                     WHERE s.tenant = $1 AND s.event_key = $2
+                         AND s.correlated_by = kind.number LIMIT 1)";
         let values: Vec<Value> = vec![whose.as_uuid().into(), event_type.into()];
-        self.all(text, values)
-            .await?
-            .iter()
-            .map(subscription)
-            .collect()
+        let rows = self.all(text, values).await?;
+        rows.iter().map(subscription).collect()
+    }
+
+    pub(super) async fn correlated_subscriptions(
+        &self,
+        whose: TenantId,
+        event_type: &str,
+        wanted: &[Correlated],
+    ) -> Result<Vec<Subscription>, Error> {
+        let mut found = Vec::new();
+        for one in wanted {
+            let mut text = "SELECT tenant, execution, effect, filter, event_type, condition,
+                     correlated_by, correlated_to
+                 FROM subscription
+                 WHERE tenant = $1 AND event_key = $2 AND correlated_by = $3"
+                .to_owned();
+            let mut values: Vec<Value> =
+                vec![whose.as_uuid().into(), event_type.into(), one.by.into()];
+            if let Some(to) = one.to {
+                text.push_str(" AND correlated_to = $4");
+                values.push(to.into());
+            }
+            for row in &self.all(&text, values).await? {
+                found.push(subscription(row)?);
+            }
+        }
+        Ok(found)
     }
 
     pub(super) async fn fetch_inbox(

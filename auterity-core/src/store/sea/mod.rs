@@ -36,11 +36,11 @@ use self::sqlite::Sqlite;
 pub use self::status::SchemaStatus;
 pub(super) use self::transaction::{SeaTransaction, failure};
 use super::{
-    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, DefinitionPut,
-    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
-    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
-    InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey, Transaction,
-    check,
+    Amend, Amended, AtGate, Beat, Claim, ClaimRequest, ConnectionSource, Control, Correlated,
+    DefinitionPut, DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry,
+    EventRow, ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut,
+    FlowRow, InboxMessage, Loaded, Outcome, Pace, Page, Queued, Store, Subscription, Survey,
+    Transaction, check,
 };
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{Error, ErrorKind, ExecutionId, Scope, TenantId, WorkerId};
@@ -369,6 +369,16 @@ impl Store for SeaStore {
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
         self.match_subscriptions(tenant, event_type).await
+    }
+
+    async fn subscription_correlated(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+        wanted: &[Correlated],
+    ) -> Result<Vec<Subscription>, Error> {
+        self.correlated_subscriptions(tenant, event_type, wanted)
+            .await
     }
 
     async fn execution_fetch(

@@ -11,8 +11,8 @@ use sqlx::types::Uuid;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::interpreter::Event;
 use crate::store::{
-    DefinitionRow, EventRow, ExecutionRow, Gate, InboxMessage, MessageKind, Snapshot, Start,
-    Status, Subscription,
+    Correlation, DefinitionRow, EventRow, ExecutionRow, Gate, InboxMessage, MessageKind, Snapshot,
+    Start, Status, Subscription,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -169,6 +169,9 @@ pub(super) fn subscription(row: &QueryResult) -> Result<Subscription, Error> {
         filter: u32::try_from(get::<i64>(row, "filter")?).map_err(|_| corrupt("filter"))?,
         event_type: get(row, "event_type")?,
         condition: text(row, "condition")?,
+        correlation: get::<Option<i64>>(row, "correlated_by")?
+            .zip(get(row, "correlated_to")?)
+            .map(|(by, to)| Correlation { by, to }),
     })
 }
 

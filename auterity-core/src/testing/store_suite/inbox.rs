@@ -1,5 +1,6 @@
 //! Messages and subscriptions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join;
@@ -9,7 +10,10 @@ use super::{
     tenant,
 };
 use crate::InboxId;
-use crate::store::{Control, ExecutionQuery, MessageKind, Next, Status, Store, Test};
+use crate::store::{
+    Control, Correlated, Correlation, ExecutionQuery, MessageKind, Next, Status, Store,
+    Subscription, Test,
+};
 
 pub(super) async fn messages_wake_and_are_recognised_again(store: Arc<dyn Store>) {
     let life = Life::begin(&store, 1).await;
@@ -191,6 +195,70 @@ pub(super) async fn subscriptions_match_until_they_end(store: Arc<dyn Store>) {
     assert_eq!(2, matching("letter").await.len());
     let fetched = store.execution_fetch(scope(2), execution(3));
     assert!(ok(fetched.await).is_some());
+}
+
+pub(super) async fn correlated_subscriptions_are_found_by_their_key(store: Arc<dyn Store>) {
+    let life = Life::begin(&store, 1).await;
+    let keyed = |number: u128, event_type: Option<&str>, by: i64, to: i64| Subscription {
+        correlation: Some(Correlation { by, to }),
+        ..subscription(number, 1, event_type)
+    };
+    let listening = [
+        keyed(1, Some("letter"), -7, i64::MIN),
+        keyed(2, Some("letter"), -7, i64::MAX),
+        keyed(3, Some("letter"), -7, i64::MAX),
+        keyed(4, Some("letter"), 9, i64::MAX),
+        subscription(5, 1, Some("letter")),
+        keyed(6, Some("parcel"), -7, i64::MAX),
+        keyed(7, None, -7, i64::MAX),
+    ];
+    let entries = (1..).zip(&listening).map(|(number, one)| {
+        let mut entry = started(number, parked(None));
+        entry.subscribe = vec![one.clone()];
+        entry
+    });
+    life.record(&entries.collect::<Vec<_>>()).await;
+
+    // One of each kind, and all that have no correlation or no type.
+    let matched = ok(store.subscription_match(tenant(1), "letter").await);
+    let kinds: BTreeMap<_, usize> = matched.iter().fold(BTreeMap::new(), |mut kinds, one| {
+        *kinds
+            .entry((one.event_type.is_some(), one.correlation.map(|key| key.by)))
+            .or_default() += 1;
+        kinds
+    });
+    let expected = [
+        ((false, Some(-7)), 1),
+        ((true, None), 1),
+        ((true, Some(-7)), 1),
+        ((true, Some(9)), 1),
+    ];
+    assert_eq!(BTreeMap::from(expected), kinds);
+
+    let correlated = async |event_type: &str, wanted: &[(i64, Option<i64>)]| {
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(by, to)| Correlated { by: *by, to: *to })
+            .collect();
+        let found = store.subscription_correlated(tenant(1), event_type, &wanted);
+        let mut found = ok(found.await);
+        found.sort_by_key(|one| one.execution);
+        found
+    };
+    let exactly = correlated("letter", &[(-7, Some(i64::MAX))]).await;
+    assert_eq!(listening[1..3], exactly);
+    let of_kind = correlated("letter", &[(-7, None)]).await;
+    assert_eq!(listening[..3], of_kind);
+    let several = correlated("letter", &[(9, Some(i64::MAX)), (-7, Some(i64::MIN))]).await;
+    assert_eq!([listening[0].clone(), listening[3].clone()][..], several);
+    assert!(
+        correlated("letter", &[(9, Some(0)), (8, None)])
+            .await
+            .is_empty()
+    );
+    let foreign = [Correlated { by: 9, to: None }];
+    let foreign = store.subscription_correlated(tenant(2), "letter", &foreign);
+    assert!(ok(foreign.await).is_empty());
 }
 
 pub(super) async fn control_wakes_and_marks_as_suspended(store: Arc<dyn Store>) {

@@ -100,6 +100,7 @@ cases! {
     faults::faults_are_grouped_by_signature,
     faults::what_goes_on_is_no_fault_any_more,
     inbox::subscriptions_match_until_they_end,
+    inbox::correlated_subscriptions_are_found_by_their_key,
     reads::list_pages_newest_first,
     reads::list_combines_filters,
     reads::list_filters_by_status,
@@ -234,6 +235,7 @@ fn subscription(number: u128, effect: u64, event_type: Option<&str>) -> Subscrip
         filter: 0,
         event_type: event_type.map(str::to_owned),
         condition: "{\"with\":{}}".into(),
+        correlation: None,
     }
 }
 

@@ -43,6 +43,85 @@ async fn listener_takes_the_event_that_correlates_and_no_other() {
 }
 
 #[tokio::test]
+async fn event_is_for_those_whose_correlation_it_meets_however_they_ask() {
+    let fixture = Fixture::new().await;
+    let listen = |correlate: &str| {
+        format!(
+            "do:
+- keep: {{ set: '${{ . }}', export: {{ as: . }} }}
+- l:
+    listen:
+      to:
+        one:
+          with: {{ type: order.paid }}
+          correlate:
+{correlate}
+"
+        )
+    };
+    let two = "            order: { from: .data.order, expect: '${ .order }' }
+            shop: { from: .data.shop, expect: berlin }";
+    let known = "            order: { from: '.data.order == $context.order', expect: '${ true }' }";
+    let mut waiting = Vec::new();
+    for (name, correlate) in [("two", two), ("known", known)] {
+        fixture.deploy(name, &listen(correlate)).await;
+        for order in 1..=3 {
+            let id = fixture.start(name, json!({"order": order})).await;
+            fixture.until(id, |row| row.status == Status::Waiting).await;
+            waiting.push(id);
+        }
+    }
+    let publish = async |id: &str, data: Value| {
+        let event = cloud_event("order.paid", id, &data);
+        let (handle, scope) = (&fixture.handle, &fixture.scope);
+        handle.publish(scope, &event).await.expect("published")
+    };
+    // Whether the context's order is meant is known by the executions only.
+    let elsewhere = json!({"order": 1, "shop": "paris"});
+    assert_eq!(3, publish("1", elsewhere).await);
+    assert_eq!(Status::Completed, fixture.end(waiting[3]).await.status);
+    let here = json!({"shop": "berlin", "order": 2.0});
+    assert_eq!(2, publish("2", here).await, "2.0 is not 2");
+    assert_eq!(Status::Completed, fixture.end(waiting[4]).await.status);
+    let here = json!({"shop": "berlin", "order": 2});
+    assert_eq!(2, publish("3", here).await);
+    assert_eq!(Status::Completed, fixture.end(waiting[1]).await.status);
+    for id in [waiting[0], waiting[2], waiting[5]] {
+        fixture.until(id, |row| row.status == Status::Waiting).await;
+    }
+}
+
+#[tokio::test]
+async fn event_that_a_filter_fails_on_is_for_nobody_and_does_no_harm() {
+    let fixture = Fixture::new().await;
+    let id = parked(
+        &fixture,
+        "do:
+- l:
+    listen:
+      to:
+        any:
+        - with: { type: t }
+          correlate: { order: { from: .data.order, expect: '${ .order }' } }
+        - with: { type: u, data: '${ .size > 1 and (.name | startswith(\"a\")) }' }
+        until: length == 2
+",
+    )
+    .await;
+    let publish = async |kind: &str, id: &str, data: Value| {
+        let event = cloud_event(kind, id, &data);
+        let (handle, scope) = (&fixture.handle, &fixture.scope);
+        handle.publish(scope, &event).await.expect("published")
+    };
+    assert_eq!(0, publish("t", "1", json!("text has no order")).await);
+    publish("u", "2", json!({"size": 2, "name": 3})).await;
+    publish("u", "3", json!({"size": 2, "name": "anna"})).await;
+    assert_eq!(1, publish("t", "4", json!({"order": 7})).await);
+    let heard = json!([{"size": 2, "name": "anna"}, {"order": 7}]);
+    assert_eq!(heard, output(&fixture.end(id).await));
+}
+
+#[tokio::test]
 async fn all_waits_for_each_filter_and_a_repeated_event_counts_once() {
     let fixture = Fixture::new().await;
     let id = parked(

@@ -114,9 +114,13 @@ CREATE TABLE subscription (
     -- The event type, unless it cannot be an index key.
     event_key text COLLATE "C",
     condition text NOT NULL,
+    -- The kind of its correlations, and what they expect: numbers to find it by.
+    correlated_by bigint,
+    correlated_to bigint,
     PRIMARY KEY (execution, effect, filter)
 );
-CREATE INDEX subscription_type ON subscription (tenant, event_key);
+CREATE INDEX subscription_type
+    ON subscription (tenant, event_key, correlated_by, correlated_to);
 
 CREATE TABLE inbox (
     id uuid PRIMARY KEY,
@@ -248,7 +252,7 @@ CREATE TYPE snapshot_row AS (
 );
 CREATE TYPE subscribe_row AS (
     tenant uuid, execution uuid, effect bigint, filter bigint, event_type text,
-    event_key text, condition text
+    event_key text, condition text, correlated_by bigint, correlated_to bigint
 );
 CREATE TYPE unsubscribe_row AS (execution uuid, effect bigint);
 CREATE TYPE consumed_row AS (execution uuid, id uuid);
@@ -378,10 +382,11 @@ BEGIN
     END IF;
     IF subscribes IS NOT NULL THEN
         INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key,
-                                  condition)
+                                  condition, correlated_by, correlated_to)
         SELECT u.* FROM unnest(subscribes) AS u WHERE u.execution <> ALL (skipped)
         ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
-            event_key = excluded.event_key, condition = excluded.condition;
+            event_key = excluded.event_key, condition = excluded.condition,
+            correlated_by = excluded.correlated_by, correlated_to = excluded.correlated_to;
     END IF;
     IF unsubscribes IS NOT NULL THEN
         DELETE FROM subscription USING unnest(unsubscribes) AS x
@@ -551,6 +556,7 @@ CREATE FUNCTION execution_amend(
     n_sequence bigint, n_format integer, n_state text, n_checksum bigint,
     j_sequence bigint[], j_at bigint[], j_kind text[], j_payload text[], j_records text[],
     u_effect bigint[], u_filter bigint[], u_type text[], u_key text[], u_condition text[],
+    u_by bigint[], u_to bigint[],
     m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
     m_payload text[], m_at bigint[]
 ) RETURNS text LANGUAGE plpgsql AS $$
@@ -582,8 +588,10 @@ BEGIN
     ON CONFLICT (execution) DO UPDATE SET sequence = excluded.sequence,
         format = excluded.format, state = excluded.state, checksum = excluded.checksum;
     DELETE FROM subscription WHERE execution = a_execution;
-    INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key, condition)
-    SELECT a_tenant, a_execution, * FROM unnest(u_effect, u_filter, u_type, u_key, u_condition);
+    INSERT INTO subscription (tenant, execution, effect, filter, event_type, event_key, condition,
+                              correlated_by, correlated_to)
+    SELECT a_tenant, a_execution, *
+    FROM unnest(u_effect, u_filter, u_type, u_key, u_condition, u_by, u_to);
     DELETE FROM suspension WHERE tenant = a_tenant AND execution = a_execution;
     IF queued THEN
         UPDATE queue SET ready = NOT held, due_at = a_at, waiting_for = NULL, traces = true

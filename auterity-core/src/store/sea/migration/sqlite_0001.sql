@@ -112,9 +112,13 @@ CREATE TABLE subscription (
     -- The event type, unless it cannot be an index key.
     event_key TEXT,
     condition TEXT NOT NULL,
+    -- The kind of its correlations, and what they expect: numbers to find it by.
+    correlated_by INTEGER,
+    correlated_to INTEGER,
     PRIMARY KEY (execution, effect, filter)
 ) WITHOUT ROWID;
-CREATE INDEX subscription_type ON subscription (tenant, event_key);
+CREATE INDEX subscription_type
+    ON subscription (tenant, event_key, correlated_by, correlated_to);
 
 CREATE TABLE inbox (
     -- Keeps messages of the same time in the order in which they were put.

@@ -15,8 +15,9 @@ use super::{SeaOptions, SeaStore};
 use crate::clock::{Entropy as _, SystemEntropy};
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{
-    ClaimRequest, Control, DefinitionRow, Entry, EventRow, Fence, FlowPut, Gate, InboxMessage,
-    MessageKind, Next, Outcome, Rule, Snapshot, Start, Store as _, Subscription,
+    ClaimRequest, Control, Correlated, Correlation, DefinitionRow, Entry, EventRow, Fence, FlowPut,
+    Gate, InboxMessage, MessageKind, Next, Outcome, Rule, Snapshot, Start, Store as _,
+    Subscription,
 };
 use crate::{Actor, ExecutionId, InboxId, Scope, TenantId, WorkerId};
 
@@ -79,6 +80,10 @@ fn start(number: u128) -> Entry {
             filter: 0,
             event_type: Some(format!("type-{}", number % 100)),
             condition: "{}".into(),
+            correlation: number.is_multiple_of(2).then(|| Correlation {
+                by: i64::try_from(number % 3).unwrap_or(0),
+                to: i64::try_from(number).unwrap_or(0),
+            }),
         }],
         unsubscribe: Vec::new(),
         consumed: Vec::new(),
@@ -216,6 +221,12 @@ async fn read(store: &SeaStore) {
     store.worker_claims(&fence).await.expect("it lists");
     let matched = store.subscription_match(tenant(number), "type-7").await;
     assert!(!matched.expect("it matches").is_empty());
+    let wanted = [
+        Correlated { by: 0, to: Some(6) },
+        Correlated { by: 1, to: None },
+    ];
+    let correlated = store.subscription_correlated(tenant(6), "type-6", &wanted);
+    assert!(!correlated.await.expect("it finds").is_empty());
     let fetched = store.execution_fetch(&scope, ids[0]).await;
     assert!(fetched.expect("it fetches").is_some());
     let keyed = store.execution_keyed(&scope, "key-7").await;

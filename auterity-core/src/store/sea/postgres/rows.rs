@@ -138,6 +138,8 @@ rows! {
         event_type: Option<String>,
         event_key: Option<&'e str>,
         condition: &'e str,
+        correlated_by: Option<i64>,
+        correlated_to: Option<i64>,
     }
     Unsubscribe = "unsubscribe_row" {
         execution: Uuid,
@@ -266,6 +268,8 @@ impl<'e> Batch<'e> {
                 event_type: one.event_type.as_deref().map(check::without_nulls),
                 event_key: check::event_type_key(one),
                 condition: &one.condition,
+                correlated_by: one.correlation.map(|key| key.by),
+                correlated_to: one.correlation.map(|key| key.to),
             });
         }
         for effect in &entry.unsubscribe {

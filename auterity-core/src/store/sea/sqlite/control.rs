@@ -51,8 +51,8 @@ const SNAPSHOT: &str = "INSERT INTO snapshot (execution, sequence, format, state
         format = excluded.format, state = excluded.state, checksum = excluded.checksum";
 const UNSUBSCRIBE: &str = "DELETE FROM subscription WHERE execution = $1";
 const SUBSCRIBE: &str = "INSERT INTO subscription (tenant, execution, effect, filter, event_type,
-        event_key, condition)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        event_key, condition, correlated_by, correlated_to)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const READY: &str = "INSERT INTO queue (tenant, execution, ready, held, due_at, priority, gates)
     SELECT tenant, id, $4 IS NULL, $4 IS NOT NULL, $3, priority, $4 FROM execution
     WHERE tenant = $1 AND id = $2
@@ -227,7 +227,9 @@ async fn listen(connection: &mut SqliteConnection, amend: &Amend) -> Done<()> {
             .bind(i64::from(one.filter))
             .bind(one.event_type.as_deref().map(check::without_nulls))
             .bind(check::event_type_key(one).map(str::to_owned))
-            .bind(one.condition.to_string());
+            .bind(one.condition.to_string())
+            .bind(one.correlation.map(|key| key.by))
+            .bind(one.correlation.map(|key| key.to));
         execute(connection, subscribe).await?;
     }
     Ok(())

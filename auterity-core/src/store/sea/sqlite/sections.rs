@@ -69,12 +69,13 @@ const SNAPSHOTS: &str = "INSERT INTO snapshot (execution, sequence, format, stat
         format = excluded.format, state = excluded.state, checksum = excluded.checksum;";
 
 const SUBSCRIBE: &str = "INSERT INTO subscription (tenant, execution, effect, filter, event_type,
-        event_key, condition)
+        event_key, condition, correlated_by, correlated_to)
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4,
-        value ->> 5, value ->> 6
+        value ->> 5, value ->> 6, value ->> 7, value ->> 8
     FROM json_each(#08) WHERE true
     ON CONFLICT (execution, effect, filter) DO UPDATE SET event_type = excluded.event_type,
-        event_key = excluded.event_key, condition = excluded.condition;";
+        event_key = excluded.event_key, condition = excluded.condition,
+        correlated_by = excluded.correlated_by, correlated_to = excluded.correlated_to;";
 
 const UNSUBSCRIBE: &str = "DELETE FROM subscription WHERE (execution, effect) IN (
     SELECT unhex(value ->> 0), value ->> 1 FROM json_each(#09));";
@@ -549,6 +550,8 @@ fn subscribe<'e>(entries: &[&'e Entry]) -> Vec<impl Serialize + use<'e>> {
                 one.event_type.as_deref().map(check::without_nulls),
                 check::event_type_key(one),
                 &one.condition,
+                one.correlation.map(|key| key.by),
+                one.correlation.map(|key| key.to),
             )
         })
         .collect()
