@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::load::{Window, closed_loop};
-use crate::place::{Database, File};
-use crate::{BODY, Failure, Sample};
+use crate::{BODY, Sample};
+use auterity_benches::Failure;
+use auterity_benches::load::{Window, closed_loop};
+use auterity_benches::place::{Database, File};
 
 /// Rows of one execution: its start and five results, the last of which ends it.
 const ROWS: i64 = 6;

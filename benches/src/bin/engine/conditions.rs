@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 use sqlx::{Connection, SqliteConnection};
 
-use crate::Failure;
-use crate::place::Server;
+use auterity_benches::Failure;
+use auterity_benches::place::Server;
 
 /// The settings of PostgreSQL that decide what a commit costs.
 const SETTINGS: [&str; 6] = [

@@ -12,12 +12,9 @@
 
 mod ceiling;
 mod conditions;
-mod counting;
-mod load;
 mod ours;
 #[cfg(feature = "peers")]
 mod peer;
-mod place;
 mod plan;
 mod raw;
 mod report;
@@ -26,19 +23,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use auterity_benches::Failure;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-use self::load::{Load, Window};
-use self::place::{Directory, Server};
 use self::plan::Cell;
+use auterity_benches::load::{Load, Window};
+use auterity_benches::place::{Directory, Server};
 
 /// The reference server's.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
-
-/// Whatever made a measurement impossible.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the plain writers store per row: about the size of an event of the engine.
 pub(crate) const BODY: &str =
@@ -193,6 +188,6 @@ async fn sample(
         #[cfg(not(feature = "peers"))]
         plan::Subject::Dbos => Err("built without the feature peers".into()),
     };
-    database.drop().await?;
+    database.remove().await?;
     sample
 }

@@ -10,11 +10,12 @@ use auterity_core::{Actor, Scope, TenantId};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::Sample;
 use crate::ceiling::per;
-use crate::counting::Counting;
-use crate::load::{Load, Window, closed_loop};
-use crate::place::{Database, File};
-use crate::{Failure, Sample};
+use auterity_benches::Failure;
+use auterity_benches::counting::Counting;
+use auterity_benches::load::{Load, Window, closed_loop};
+use auterity_benches::place::{Database, File};
 
 /// What is executed.
 #[derive(Debug, Clone, Copy)]

@@ -2,10 +2,11 @@
 
 use dbos::{Config, DBOS, WorkflowRef, step};
 
+use crate::Sample;
 use crate::ceiling::per;
-use crate::load::{Window, closed_loop};
-use crate::place::Database;
-use crate::{Failure, Sample};
+use auterity_benches::Failure;
+use auterity_benches::load::{Window, closed_loop};
+use auterity_benches::place::Database;
 
 /// Measures workflows of five steps that do nothing.
 pub(crate) async fn postgres(

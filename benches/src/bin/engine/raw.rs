@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sqlx::Executor;
 use tokio::sync::Mutex;
 
-use crate::load::{Window, closed_loop};
-use crate::place::{Database, File};
-use crate::{BODY, Failure, Sample};
+use crate::{BODY, Sample};
+use auterity_benches::Failure;
+use auterity_benches::load::{Window, closed_loop};
+use auterity_benches::place::{Database, File};
 
 const POSTGRES_TABLE: &str = "CREATE TABLE raw (id bigserial PRIMARY KEY, body text NOT NULL)";
 const SQLITE_TABLE: &str = "CREATE TABLE raw (id INTEGER PRIMARY KEY, body TEXT NOT NULL)";

@@ -7,10 +7,11 @@ use auterity_core::engine::{Engine, Options, Ports};
 use auterity_core::store::Store;
 use sqlx::Executor;
 
-use crate::Failure;
-use crate::load::{Window, closed_loop};
-use crate::place::Database;
-use crate::tenants::{deploy, request, scope};
+use crate::tenants::{DEFINITION, request};
+use auterity_benches::Failure;
+use auterity_benches::load::{Window, closed_loop};
+use auterity_benches::place::Database;
+use auterity_benches::work::{deploy, scope};
 
 /// Starts of one call.
 const STARTS: usize = 500;
@@ -28,7 +29,7 @@ pub(crate) async fn fill(store: &Arc<dyn Store>, count: usize) -> Result<f64, Fa
     let engine = Engine::start_without_worker(Options::default(), Ports::new(Arc::clone(store)))?;
     let handle = engine.handle();
     let large = scope(2);
-    deploy(&handle, &large).await?;
+    deploy(&handle, &large, DEFINITION).await?;
     let began = Instant::now();
     let mut started = 0;
     while started < count {

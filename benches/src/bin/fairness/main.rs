@@ -10,58 +10,26 @@
 )]
 
 mod bulk;
-#[path = "../engine/load.rs"]
-#[expect(dead_code, reason = "the other program uses more of it")]
-mod load;
-#[path = "../engine/place.rs"]
-#[expect(dead_code, reason = "the other program uses more of it")]
-mod place;
 mod tenants;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auterity_core::store::{SeaOptions, SeaStore, Store};
-use clap::{Parser, ValueEnum};
+use auterity_benches::Failure;
+use auterity_benches::load::Window;
+use auterity_benches::place::{Kind, Place, Places};
+use auterity_core::store::Store;
+use clap::Parser;
 use serde_json::{Value, json};
-
-use self::load::Window;
-use self::place::{Directory, Server};
-
-/// Whatever made a measurement impossible.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// A database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Place {
-    /// A PostgreSQL server.
-    Postgres,
-    /// An SQLite file with synchronous FULL.
-    Sqlite,
-}
 
 /// Measures a small tenant's latency alone and beside a tenant with a long queue, and
 /// the rate at which that queue is filled.
 #[derive(Debug, Parser)]
 #[command(name = "fairness")]
 struct Arguments {
-    /// A PostgreSQL server on which databases may be created; without it only SQLite
-    /// is measured.
-    #[arg(
-        long,
-        env = "AUTERITY_TEST_POSTGRES_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    postgres: Option<String>,
-    /// Where the SQLite files go; it should be on the disk that is to be measured.
-    #[arg(long, value_name = "PATH", default_value_os_t = std::env::temp_dir())]
-    directory: PathBuf,
-    /// Measures only these databases.
-    #[arg(long, value_delimiter = ',', value_enum)]
-    database: Vec<Place>,
+    #[command(flatten)]
+    places: Places,
     /// Executions that the large tenant queues.
     #[arg(long, default_value_t = 100_000)]
     backlog: usize,
@@ -103,40 +71,25 @@ async fn measure(mut arguments: Arguments) -> Result<(), Failure> {
         warm: measured / 4,
         measured,
     };
-    let server = match &arguments.postgres {
-        Some(url) => Some(Server::connect(url).await?),
-        None => None,
-    };
-    let directory = Directory::new(&arguments.directory);
     for round in 1..=arguments.rounds {
-        for place in [Place::Postgres, Place::Sqlite] {
-            let wanted = arguments.database.is_empty() || arguments.database.contains(&place);
-            if !wanted || (place == Place::Postgres && server.is_none()) {
-                continue;
+        for kind in arguments.places.kinds() {
+            eprintln!("fairness: round {round} of {}: {kind:?}", arguments.rounds);
+            let place = arguments.places.create(kind).await?;
+            let mut row = one(&place, &arguments, window).await?;
+            if let Place::Postgres(database) = &place {
+                let raw = bulk::rows_per_second(database, window).await?;
+                row["rows_per_second"] = json!(raw);
             }
-            eprintln!("fairness: round {round} of {}: {place:?}", arguments.rounds);
-            let row = match (place, &server) {
-                (Place::Postgres, Some(server)) => {
-                    let database = server.create("auterity_bench").await?;
-                    let raw = bulk::rows_per_second(&database, window).await?;
-                    let mut row = one(&database.url(), &arguments, window).await?;
-                    row["rows_per_second"] = json!(raw);
-                    database.drop().await?;
-                    row
-                }
-                _ => one(&directory.create()?.url(), &arguments, window).await?,
-            };
-            println!("{}", text(place, &row));
+            place.remove().await?;
+            println!("{}", text(kind, &row));
         }
     }
     Ok(())
 }
 
 /// Measures on one database.
-async fn one(url: &str, arguments: &Arguments, window: Window) -> Result<Value, Failure> {
-    let store = SeaStore::open(url, SeaOptions::default()).await?;
-    store.migrate().await?;
-    let store: Arc<dyn Store> = Arc::new(store);
+async fn one(place: &Place, arguments: &Arguments, window: Window) -> Result<Value, Failure> {
+    let store: Arc<dyn Store> = Arc::new(place.store().await?);
     let alone = tenants::small(&store, arguments.in_flight, window).await?;
     let filled = bulk::fill(&store, arguments.backlog).await?;
     let beside = tenants::beside(&store, arguments.in_flight, window).await?;
@@ -154,10 +107,10 @@ async fn one(url: &str, arguments: &Arguments, window: Window) -> Result<Value, 
     }))
 }
 
-fn text(place: Place, row: &Value) -> String {
+fn text(kind: Kind, row: &Value) -> String {
     let of = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
     format!(
-        "{place:?}: small tenant p50 {:.1} -> {:.1} ms, p99 {:.1} -> {:.1} ms ({:.1} times), \
+        "{kind:?}: small tenant p50 {:.1} -> {:.1} ms, p99 {:.1} -> {:.1} ms ({:.1} times), \
          {:.0} -> {:.0}/s; large tenant {:.0}/s, {} still queued; bulk start {:.0}/s of {:.0} rows/s",
         of("alone_p50_ms"),
         of("beside_p50_ms"),

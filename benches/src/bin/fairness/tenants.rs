@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auterity_core::engine::{Engine, Handle, Options, Ports, StartRequest};
-use auterity_core::store::{Status, Store};
-use auterity_core::{Actor, Scope, TenantId};
+use auterity_benches::work::{deploy, execute, scope};
+use auterity_core::engine::{Engine, Options, Ports, StartRequest};
+use auterity_core::store::Store;
 use serde_json::json;
-use uuid::Uuid;
 
-use crate::Failure;
-use crate::load::{Load, Window, closed_loop};
+use auterity_benches::Failure;
+use auterity_benches::load::{Load, Window, closed_loop};
 
-const DEFINITION: &str = "\
+pub(crate) const DEFINITION: &str = "\
 document: { dsl: '1.0.3', namespace: bench, name: five, version: '1.0.0' }
 do:
 - first: { call: echo, with: { number: '${ .number }' } }
@@ -37,25 +36,12 @@ pub(crate) struct Beside {
     pub(crate) left: u32,
 }
 
-/// The scope of the tenant with this number.
-pub(crate) fn scope(number: u128) -> Scope {
-    Scope::new(TenantId::from_uuid(Uuid::from_u128(number)), Actor::Host)
-}
-
 /// A start of the one workflow.
 pub(crate) fn request(number: u64) -> StartRequest {
     StartRequest {
         input: json!({"number": number}),
         ..StartRequest::of("bench", "five")
     }
-}
-
-/// Deploys the one workflow.
-pub(crate) async fn deploy(handle: &Handle, scope: &Scope) -> Result<(), Failure> {
-    let deployed = handle.deploy(scope, DEFINITION).await;
-    deployed
-        .map(|_| ())
-        .map_err(|error| error.to_string().into())
 }
 
 /// Measures the small tenant without anybody else.
@@ -70,9 +56,13 @@ pub(crate) async fn small(
     };
     let engine = Engine::start(options, Ports::new(Arc::clone(store))).await?;
     let handle = engine.handle();
-    deploy(&handle, &scope(1)).await?;
+    deploy(&handle, &scope(1), DEFINITION).await?;
     let load = closed_loop(in_flight, window, move |number| {
-        execute(handle.clone(), number)
+        let handle = handle.clone();
+        async move {
+            execute(&handle, &scope(1), request(number), PATIENCE).await?;
+            Ok(())
+        }
     })
     .await;
     engine.stop(Duration::from_secs(5)).await?;
@@ -96,14 +86,4 @@ pub(crate) async fn beside(
         large_per_second: f64::from(before.saturating_sub(left)) / took,
         left,
     })
-}
-
-async fn execute(handle: Handle, number: u64) -> Result<(), Failure> {
-    let scope = scope(1);
-    let started = handle.start(&scope, request(number)).await?;
-    let row = handle.wait(&scope, started.id, PATIENCE).await?;
-    if row.status != Status::Completed {
-        return Err(format!("an execution ended as {:?}", row.status).into());
-    }
-    Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use auterity_core::store::{SeaOptions, SeaStore, Store};
+use clap::{Args, ValueEnum};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -13,14 +15,14 @@ use crate::Failure;
 
 /// A PostgreSQL server on which databases may be created.
 #[derive(Debug, Clone)]
-pub(crate) struct Server {
+pub struct Server {
     options: PgConnectOptions,
     admin: PgPool,
 }
 
 impl Server {
     /// Connects to the server.
-    pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
+    pub async fn connect(url: &str) -> Result<Self, Failure> {
         let options = PgConnectOptions::from_str(url)?;
         let admin = PgPoolOptions::new()
             .max_connections(1)
@@ -30,7 +32,7 @@ impl Server {
     }
 
     /// Creates an empty database, in place of an earlier one of this name.
-    pub(crate) async fn create(&self, name: &'static str) -> Result<Database, Failure> {
+    pub async fn create(&self, name: &'static str) -> Result<Database, Failure> {
         self.execute(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await?;
         self.execute(format!("CREATE DATABASE {name}")).await?;
@@ -43,7 +45,7 @@ impl Server {
     }
 
     /// Gives the server's version and a setting's value.
-    pub(crate) async fn show(&self, setting: &str) -> Result<String, Failure> {
+    pub async fn show(&self, setting: &str) -> Result<String, Failure> {
         let shown = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
         Ok(shown.fetch_one(&self.admin).await?)
     }
@@ -58,24 +60,24 @@ impl Server {
 
 /// One database of a measurement.
 #[derive(Debug)]
-pub(crate) struct Database {
+pub struct Database {
     server: Server,
     name: &'static str,
 }
 
 impl Database {
     /// Gives the address for libraries that connect by themselves.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.options().to_url_lossy().to_string()
     }
 
     /// Opens one connection.
-    pub(crate) async fn connection(&self) -> Result<PgConnection, Failure> {
+    pub async fn connection(&self) -> Result<PgConnection, Failure> {
         Ok(PgConnection::connect_with(&self.options()).await?)
     }
 
     /// Opens a pool with all its connections.
-    pub(crate) async fn pool(&self, connections: u32) -> Result<PgPool, Failure> {
+    pub async fn pool(&self, connections: u32) -> Result<PgPool, Failure> {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .min_connections(connections);
@@ -84,7 +86,7 @@ impl Database {
 
     /// Counts the transactions that were ever committed here. Waits until nobody is
     /// connected, since a session reports its last ones when it ends.
-    pub(crate) async fn transactions(&self) -> Result<u64, Failure> {
+    pub async fn transactions(&self) -> Result<u64, Failure> {
         const PAUSE: Duration = Duration::from_millis(50);
         for _ in 0..200 {
             let (sessions, commits): (i32, i64) = sqlx::query_as(
@@ -102,7 +104,7 @@ impl Database {
     }
 
     /// Removes the database.
-    pub(crate) async fn drop(self) -> Result<(), Failure> {
+    pub async fn remove(self) -> Result<(), Failure> {
         self.server
             .execute(format!("DROP DATABASE {} WITH (FORCE)", self.name))
             .await
@@ -115,20 +117,20 @@ impl Database {
 
 /// A directory for SQLite files, each removed with its measurement.
 #[derive(Debug, Clone)]
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
     /// Takes a directory that is there.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
         }
     }
 
     /// Makes room for a new file.
-    pub(crate) fn create(&self) -> Result<File, Failure> {
+    pub fn create(&self) -> Result<File, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("auterity-bench-")
             .tempdir_in(&self.path)?;
@@ -138,18 +140,18 @@ impl Directory {
 
 /// One database file of a measurement.
 #[derive(Debug)]
-pub(crate) struct File {
+pub struct File {
     folder: tempfile::TempDir,
 }
 
 impl File {
     /// Gives the address for stores that open the file by themselves.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("sqlite://{}?mode=rwc", self.path().display())
     }
 
     /// Opens a connection as durable as the engine's: WAL and synchronous FULL.
-    pub(crate) async fn connection(&self) -> Result<SqliteConnection, Failure> {
+    pub async fn connection(&self) -> Result<SqliteConnection, Failure> {
         let options = SqliteConnectOptions::new()
             .filename(self.path())
             .create_if_missing(true)
@@ -160,5 +162,99 @@ impl File {
 
     fn path(&self) -> PathBuf {
         self.folder.path().join("bench.db")
+    }
+}
+
+/// Which kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A PostgreSQL server.
+    Postgres,
+    /// An SQLite file with synchronous FULL.
+    Sqlite,
+}
+
+/// Where to measure, as the command line says it.
+#[derive(Debug, Args)]
+pub struct Places {
+    /// A PostgreSQL server on which databases may be created; without it only SQLite
+    /// is measured.
+    #[arg(
+        long,
+        env = "AUTERITY_TEST_POSTGRES_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub postgres: Option<String>,
+    /// Where the SQLite files go; it should be on the disk that is to be measured.
+    #[arg(long, value_name = "PATH", default_value_os_t = std::env::temp_dir())]
+    pub directory: PathBuf,
+    /// Measures only these databases.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub database: Vec<Kind>,
+}
+
+impl Places {
+    /// Gives the kinds of databases that are there and wanted.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = vec![Kind::Postgres, Kind::Sqlite];
+        kinds.retain(|kind| {
+            let is_wanted = self.database.is_empty() || self.database.contains(kind);
+            is_wanted && (*kind == Kind::Sqlite || self.postgres.is_some())
+        });
+        kinds
+    }
+
+    /// Makes a new, empty database.
+    ///
+    /// # Errors
+    /// When the server or the folder cannot be used.
+    pub async fn create(&self, kind: Kind) -> Result<Place, Failure> {
+        match (kind, &self.postgres) {
+            (Kind::Postgres, Some(url)) => {
+                let server = Server::connect(url).await?;
+                let database = server.create("auterity_bench").await?;
+                Ok(Place::Postgres(Box::new(database)))
+            }
+            (Kind::Postgres, None) => Err("--postgres is missing".into()),
+            (Kind::Sqlite, _) => Ok(Place::Sqlite(Directory::new(&self.directory).create()?)),
+        }
+    }
+}
+
+/// One database of either kind.
+#[derive(Debug)]
+pub enum Place {
+    /// On a PostgreSQL server.
+    Postgres(Box<Database>),
+    /// An SQLite file.
+    Sqlite(File),
+}
+
+impl Place {
+    /// Opens a store with its tables on the database.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn store(&self) -> Result<SeaStore, Failure> {
+        let url = match self {
+            Self::Postgres(database) => database.url(),
+            Self::Sqlite(file) => file.url(),
+        };
+        let store = SeaStore::open(&url, SeaOptions::default()).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Removes the database.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn remove(self) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(database) => database.remove().await,
+            Self::Sqlite(_) => Ok(()),
+        }
     }
 }

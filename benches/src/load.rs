@@ -11,29 +11,30 @@ use crate::Failure;
 
 /// How long one measurement takes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
+pub struct Window {
     /// Work before the clock counts.
-    pub(crate) warm: Duration,
+    pub warm: Duration,
     /// Work that counts.
-    pub(crate) measured: Duration,
+    pub measured: Duration,
 }
 
 /// What one measurement gave.
 #[derive(Debug, Clone)]
-pub(crate) struct Load {
+pub struct Load {
     /// All that was completed, before and after the measured time included.
-    pub(crate) total: u64,
+    pub total: u64,
     /// Completed per second within the measured time.
-    pub(crate) per_second: f64,
+    pub per_second: f64,
     /// Half of them took at most this long.
-    pub(crate) p50: Duration,
+    pub p50: Duration,
     /// All but one in a hundred took at most this long.
-    pub(crate) p99: Duration,
+    pub p99: Duration,
 }
 
 impl Load {
     /// Gives the load in smaller units, of which each piece of work was so many.
-    pub(crate) fn in_units_of(self, pieces: u32) -> Self {
+    #[must_use]
+    pub fn in_units_of(self, pieces: u32) -> Self {
         Self {
             total: self.total * u64::from(pieces),
             per_second: self.per_second * f64::from(pieces),
@@ -44,11 +45,7 @@ impl Load {
 }
 
 /// Works with a number of workers, each beginning anew as soon as it is done.
-pub(crate) async fn closed_loop<W, F>(
-    in_flight: usize,
-    window: Window,
-    work: W,
-) -> Result<Load, Failure>
+pub async fn closed_loop<W, F>(in_flight: usize, window: Window, work: W) -> Result<Load, Failure>
 where
     W: Fn(u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<(), Failure>> + Send,

@@ -7,26 +7,27 @@ use async_trait::async_trait;
 use auterity_core::definition::{ProgramHash, WorkflowRef};
 use auterity_core::store::{
     Amend, Amended, AtGate, Beat, BulkItem, BulkItems, BulkNext, BulkRow, BulkState, BulkStore,
-    Claim, ClaimRequest, Claimed, ConnectionSource, Control, DefinitionPut, DefinitionQuery,
-    DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow, ExecutionLabel,
-    ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow, InboxMessage,
-    ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange, ScheduleClaim,
-    ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, Store,
-    Subscription, Survey, TaskProgress, TaskProgressStore, TickRow, Transaction,
+    Claim, ClaimRequest, Claimed, ConnectionSource, Control, Correlated, DefinitionPut,
+    DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
+    ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
+    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
+    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
+    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
+    Transaction,
 };
 use auterity_core::{BulkId, Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
 
 /// Counts calls; each is one transaction.
 #[derive(Debug)]
-pub(crate) struct Counting<S> {
+pub struct Counting<S> {
     store: S,
     calls: AtomicU64,
 }
 
 impl<S> Counting<S> {
     /// Stands before a store.
-    pub(crate) fn new(store: S) -> Self {
+    pub fn new(store: S) -> Self {
         Self {
             store,
             calls: AtomicU64::new(0),
@@ -34,7 +35,7 @@ impl<S> Counting<S> {
     }
 
     /// Gives how many calls there were.
-    pub(crate) fn calls(&self) -> u64 {
+    pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
@@ -346,6 +347,18 @@ impl<S: Store> Store for Counting<S> {
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
         self.count().subscription_match(tenant, event_type).await
+    }
+
+    async fn subscription_correlated(
+        &self,
+        tenant: TenantId,
+        event_type: &str,
+        wanted: &[Correlated],
+    ) -> Result<Vec<Subscription>, Error> {
+        let found = self
+            .count()
+            .subscription_correlated(tenant, event_type, wanted);
+        found.await
     }
 
     async fn execution_fetch(
