@@ -7,11 +7,15 @@ mod columns;
 mod directly_follows;
 mod event_log;
 mod filter;
+mod human;
 mod labels;
+mod layout;
+mod map;
 mod over_time;
 mod read;
 mod resources;
 mod statistics;
+mod summary;
 mod times;
 mod variants;
 mod write;
@@ -23,14 +27,21 @@ pub use columns::{Column, ValueKind};
 pub use directly_follows::{DirectlyFollows, Edge, EdgeTime};
 pub use event_log::EventLog;
 pub use filter::{CaseTest, EventTest, Filter, Value};
+pub use human::duration;
 pub use labels::{Labels, NO_LABEL};
+pub use layout::{Layout, LayoutInput};
+pub use map::{MapOptions, process_map};
 pub use over_time::{OverTime, rates_per_day};
 pub use read::{
-    Attributes, BadReason, BadRows, Import, ImportReport, Limits, LogFormat, Mapping, Note,
+    Attributes, BadReason, BadRow, BadRows, Import, ImportReport, Limits, LogFormat, Mapping, Note,
     ReadOptions, read, read_file,
 };
 pub use resources::{Handover, ResourceLoad, handovers, resource_loads};
 pub use statistics::{ActivityTimes, Rework, activity_times, case_durations, rework};
+pub use summary::{
+    ActivitySummary, EdgeSummary, HandoverPair, HandoverSummary, ResourceSummary, StretchSummary,
+    Summary, SummaryOptions, VariantSummary,
+};
 pub use times::Times;
 pub use variants::{Variant, Variants};
 pub use write::{write_csv, write_xes};

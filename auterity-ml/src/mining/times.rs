@@ -9,7 +9,7 @@ const MICROS: f64 = 1e6;
 const SORTED_BELOW: usize = 64;
 
 /// Many durations in a few figures, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Times {
     /// How many there are.
     pub count: u64,

@@ -258,7 +258,7 @@ fn bytes_that_are_no_text_make_a_row_bad_and_no_panic() {
     let import = read_text(&text).unwrap();
     assert_eq!(import.log.events(), 50_000);
     assert_eq!(import.report.bad[0].reason, BadReason::NotText);
-    assert_eq!(import.report.bad[0].first[0].0, 50_002);
+    assert_eq!(import.report.bad[0].first[0].line, 50_002);
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod hostile;
 mod logs;
 mod read;
 mod round_trip;
+mod summary;

@@ -112,7 +112,7 @@ fn bad_rows_are_counted_with_their_lines() {
         .report
         .bad
         .iter()
-        .map(|bad| (bad.reason, bad.first[0].0, bad.first[0].1.clone()))
+        .map(|bad| (bad.reason, bad.first[0].line, bad.first[0].text.clone()))
         .collect();
     expect![[r#"
         [

@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use self::report::Notes;
-pub use self::report::{BadReason, BadRows, ImportReport, LogFormat, Mapping, Note};
+pub use self::report::{BadReason, BadRow, BadRows, ImportReport, LogFormat, Mapping, Note};
 use self::time::Zone;
 use self::window::Window;
 use super::event_log::EventLog;

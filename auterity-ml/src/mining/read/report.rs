@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use super::window::Window;
 use crate::mining::builder::Found;
 use crate::mining::event_log::EventLog;
@@ -12,7 +14,8 @@ const SAMPLES_MAX: usize = 5;
 const SAMPLE_CHARS_MAX: usize = 60;
 
 /// The form of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// IEEE 1849, the XML form of event logs.
     Xes,
@@ -21,7 +24,7 @@ pub enum LogFormat {
 }
 
 /// Which columns of a CSV, or keys of XES, say what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Mapping {
     /// The case.
     pub case: Option<String>,
@@ -36,7 +39,8 @@ pub struct Mapping {
 }
 
 /// Why a row is no event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BadReason {
     /// It does not say to which case it belongs.
@@ -78,18 +82,27 @@ impl BadReason {
 }
 
 /// The rows that are no events for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRows {
     /// The reason.
     pub reason: BadReason,
     /// How many there are.
     pub count: u64,
-    /// The lines of the first of them, and what is there.
-    pub first: Vec<(u64, String)>,
+    /// The first of them.
+    pub first: Vec<BadRow>,
+}
+
+/// A row that is no event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadRow {
+    /// Its line, counted from 1.
+    pub line: u64,
+    /// What is there that is wrong; empty if something is missing.
+    pub text: String,
 }
 
 /// Something worth knowing that made no row bad.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
     /// How often it happened.
     pub count: u64,
@@ -98,7 +111,7 @@ pub struct Note {
 }
 
 /// What was read, how it was understood, and what was left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// The form of the log.
     pub format: LogFormat,
@@ -107,7 +120,7 @@ pub struct ImportReport {
     /// Its encoding.
     pub encoding: &'static str,
     /// The separator, if it is a CSV.
-    pub delimiter: Option<u8>,
+    pub delimiter: Option<char>,
     /// Its length after decompression.
     pub bytes: u64,
     /// Rows or event elements; each is an event or bad.
@@ -191,8 +204,10 @@ impl Notes {
         bad.count += 1;
         if bad.first.len() < SAMPLES_MAX {
             let text = String::from_utf8_lossy(&value[..value.len().min(SAMPLE_CHARS_MAX * 4)]);
-            bad.first
-                .push((line(), text.chars().take(SAMPLE_CHARS_MAX).collect()));
+            bad.first.push(BadRow {
+                line: line(),
+                text: text.chars().take(SAMPLE_CHARS_MAX).collect(),
+            });
         }
     }
 
@@ -216,7 +231,9 @@ impl Notes {
         let Some(most) = reasons.first() else {
             return Error::new(ErrorKind::Empty, "the log has no event");
         };
-        let (line, value) = most.first.first().cloned().unwrap_or_default();
+        let first = most.first.first();
+        let line = first.map_or(0, |row| row.line);
+        let value = first.map_or("", |row| row.text.as_str());
         let message = format!(
             "the log has no valid event: {} of {} rows have {}, the first in line {line}{}",
             most.count,
@@ -267,7 +284,7 @@ impl Notes {
             format,
             compressed: window.is_compressed(),
             encoding: window.encoding(),
-            delimiter: self.delimiter,
+            delimiter: self.delimiter.map(char::from),
             bytes: window.bytes(),
             rows: self.rows,
             events: log.events() as u64,

@@ -4,6 +4,7 @@ mod csv;
 mod xes;
 
 pub use self::csv::write_csv;
+pub(super) use self::xes::escape;
 pub use self::xes::write_xes;
 
 /// The keys of what every event has.

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod migrate;
+mod mine;
 mod run;
 mod serve;
 mod validate;
@@ -35,6 +36,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             let settings = Settings::read(&common, None)?;
             validate::validate(&settings, &options, common.json())
         }
+        Command::Mine(options) => mine::mine(&options, common.json()),
         Command::Migrate(options) => {
             let settings = Settings::read(&common, None)?;
             start_logging(&settings, true)?;

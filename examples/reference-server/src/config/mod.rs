@@ -197,6 +197,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Report every mistake in definitions
     Validate(Validate),
+    /// Tell what an event log shows: what happens, how often, and where time is lost
+    Mine(Mine),
     /// Bring the database schema to this version
     Migrate(Migrate),
     /// Print the OpenAPI document
@@ -311,6 +313,41 @@ pub(crate) struct Validate {
     /// The definitions, YAML or JSON
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Mine {
+    /// The log: XES or CSV, also compressed by gzip
+    // Not `log`: that is what to log.
+    #[arg(value_name = "LOG")]
+    pub(crate) file: PathBuf,
+    /// How many variants and resources to list
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) top: usize,
+    /// Write the process map as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Column of the case [default: found by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) case: Option<String>,
+    /// Column of the activity [default: found by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) activity: Option<String>,
+    /// Column of the time at which an event ended [default: found by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) end: Option<String>,
+    /// Column of the time at which an event began [default: found by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) start: Option<String>,
+    /// Column of who did it [default: found by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) resource: Option<String>,
+    /// Time zone of times that name none
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) zone: String,
+    /// Read 03/04 as the third of April where the log does not tell
+    #[arg(long)]
+    pub(crate) day_first: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -257,3 +257,61 @@ fn status_of_the_schema_is_told_without_making_a_database() {
     let table: Value = serde_json::from_slice(&done.stdout).expect("JSON");
     assert_eq!(table[0]["applied"], table[0]["known"]);
 }
+
+const LOG: &str = "case,activity,start,end,resource\n\
+    1,a,2024-01-01T00:00:00Z,2024-01-01T01:00:00Z,Ann\n\
+    1,b,2024-01-01T03:00:00Z,2024-01-01T04:00:00Z,Bob\n\
+    2,a,2024-01-01T05:00:00Z,2024-01-01T06:00:00Z,Ann\n\
+    2,,2024-01-01T05:00:00Z,2024-01-01T06:00:00Z,Ann\n";
+
+#[test]
+fn mine_tells_what_a_log_shows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = write(folder.path(), "log.csv", LOG);
+    let map = folder.path().join("map.svg").display().to_string();
+    let done = auterity(folder.path(), &["mine", &log, "--json", "--svg", &map]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let told: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!((&told["events"], &told["cases"]), (&3.into(), &2.into()));
+    assert_eq!(told["directly_follows"][0]["waiting"]["mean"], 7200.0);
+    assert_eq!(told["directly_follows"][0]["end_to_end"]["mean"], 10_800.0);
+    assert_eq!(told["import"]["bad"][0]["first"][0]["line"], 5);
+    let map = std::fs::read_to_string(map).expect("the map");
+    assert!(
+        map.starts_with("<svg") && map.contains(">a</text>"),
+        "{map}"
+    );
+    let done = auterity(folder.path(), &["mine", &log]);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text.contains("3 events of 2 cases"), "{text}");
+    assert!(text.contains("1 with no activity: line 5"), "{text}");
+}
+
+#[test]
+fn mine_says_why_it_cannot() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = write(folder.path(), "empty.csv", "case,activity,time\n1,a,soon\n");
+    let cut = write(folder.path(), "cut.xes", "<log>\n<trace>\n");
+    let log = write(folder.path(), "log.csv", LOG);
+    for (arguments, status, said) in [
+        (
+            vec!["mine", "not-there.csv"],
+            1,
+            "not-there.csv cannot be read",
+        ),
+        (vec!["mine", &empty], 1, "no valid event"),
+        (vec!["mine", &cut], 1, "line 3: the document is cut off"),
+        (
+            vec!["mine", &log, "--case", "nothing"],
+            2,
+            "no column is called nothing",
+        ),
+        (vec!["mine", &log, "--zone", "Nowhere"], 2, "no time zone"),
+        (vec!["mine"], 2, "LOG"),
+    ] {
+        let done = auterity(folder.path(), &arguments);
+        assert_eq!(done.status.code(), Some(status), "{done:?}");
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(text.contains(said), "{text}");
+    }
+}
