@@ -10,10 +10,10 @@ use auterity_core::store::{
     Claim, ClaimRequest, Claimed, ConnectionSource, Control, Correlated, DefinitionPut,
     DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
     ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
-    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
-    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
-    Transaction,
+    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, RetentionStore,
+    ScheduleChange, ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow,
+    ScheduleStore, StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore,
+    TickRow, Transaction, WorkflowAge, WorkflowKey,
 };
 use auterity_core::{BulkId, Error, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,27 @@ impl<S> Counting<S> {
 impl<S: Store> ConnectionSource for Counting<S> {
     async fn begin(&self, scope: &Scope) -> Result<Transaction, Error> {
         self.count().begin(scope).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> RetentionStore for Counting<S> {
+    async fn retention_list(
+        &self,
+        after: Option<&WorkflowKey>,
+        limit: u32,
+    ) -> Result<Vec<WorkflowAge>, Error> {
+        self.count().retention_list(after, limit).await
+    }
+
+    async fn retention_remove(
+        &self,
+        workflow: &WorkflowKey,
+        ended_before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, Error> {
+        let removed = self.count().retention_remove(workflow, ended_before, limit);
+        removed.await
     }
 }
 

@@ -141,6 +141,7 @@ impl Handle {
         let revision = self.core.ports.store.flow_put(scope, put).await?;
         self.core.ports.admission.forget(scope.tenant());
         self.core.queued().await;
+        self.core.retention_set.notify_one();
         revision.ok_or_else(|| {
             let message = "the settings were changed meanwhile; read them again";
             Error::new(ErrorKind::Conflict, message)

@@ -38,6 +38,8 @@ pub(super) struct Core {
     pub(super) wake: Notify,
     /// Rung when something about schedules changed.
     pub(super) bell: Bell,
+    /// Somebody decided how long executions are kept.
+    pub(super) retention_set: Notify,
     /// Starts of schedules' ticks that are under way.
     pub(super) beginning: Beginning,
     /// What functions under way here say of themselves.
@@ -135,6 +137,7 @@ impl Core {
             routines,
             wake: Notify::new(),
             bell: Bell::default(),
+            retention_set: Notify::new(),
             beginning: Beginning::default(),
             heartbeats: Heartbeats::default(),
             behind: AtomicBool::new(false),

@@ -34,6 +34,7 @@ mod programs;
 mod progress;
 mod publish;
 mod repair;
+mod retention;
 mod schedules;
 mod select;
 mod start;

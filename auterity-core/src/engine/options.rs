@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::admission::{Admission, Limits};
+use super::admission::{Admission, Limits, RETENTION_MAX, RETENTION_MIN};
 use super::lifecycle::LifecycleSink;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
@@ -40,6 +40,9 @@ pub struct Options {
     pub batch_max: usize,
     /// Schedules that one tenant has at most; backfills do not count.
     pub schedules_max: u32,
+    /// How long executions are kept after their end, where neither the workflow's nor
+    /// the tenant's settings say. Absent: for ever.
+    pub retention: Option<SignedDuration>,
     /// Limits of definitions.
     pub definition: definition::Limits,
     /// Limits of executions.
@@ -60,6 +63,7 @@ impl Default for Options {
             snapshot_every: 100,
             batch_max: 512,
             schedules_max: 10_000,
+            retention: None,
             definition: definition::Limits::default(),
             execution: interpreter::Limits::default(),
             expression: Budget::default(),
@@ -88,6 +92,12 @@ impl Options {
         }
         if self.poll <= SignedDuration::ZERO || self.lease < self.poll.saturating_mul(2) {
             return wrong("lease must be at least twice as long as poll, and poll above zero");
+        }
+        if self
+            .retention
+            .is_some_and(|time| time < RETENTION_MIN || RETENTION_MAX < time)
+        {
+            return wrong("retention must be a minute at least and 36,500 days at most");
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::life::{Adrift, Core, Life};
 use super::options::{Options, Ports};
 use super::progress::Progress;
 use super::repair::BulkWorker;
+use super::retention;
 use super::schedules::Scheduler;
 use crate::interpreter::{Effect, Event};
 use crate::routines::Routines;
@@ -71,6 +72,7 @@ impl Engine {
         drop(routines.spawn("heartbeats", heartbeat::keep(Arc::clone(&core))));
         let scheduler = Scheduler::new(Arc::clone(&core), draining.clone());
         drop(routines.spawn("schedules", scheduler.work()));
+        drop(routines.spawn("retention", retention::keep(Arc::clone(&core))));
         let bulk = BulkWorker::new(Arc::clone(&core), draining.clone());
         drop(routines.spawn("bulk", bulk.work()));
         drop(routines.spawn("worker", Worker { core, draining }.work(life)));

@@ -13,6 +13,12 @@ const FRACTION_DIGITS_MAX: usize = 18;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurationError(String);
 
+impl DurationError {
+    pub(super) fn new(message: &str) -> Self {
+        Self(message.to_owned())
+    }
+}
+
 impl fmt::Display for DurationError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)

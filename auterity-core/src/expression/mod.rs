@@ -10,6 +10,7 @@ mod compile;
 pub mod duration;
 mod error;
 mod filter;
+pub mod fixed;
 mod guard;
 mod meter;
 mod natives;

@@ -17,6 +17,7 @@ mod flow;
 mod memory;
 mod precedence;
 mod records;
+mod retention;
 mod schedules;
 mod sea;
 mod task_progress;
@@ -38,6 +39,7 @@ pub use records::{
     ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page,
     Parent, Snapshot, Start, Status, Subscription,
 };
+pub use retention::{RetentionStore, WorkflowAge, WorkflowKey};
 pub use schedules::{
     Claimed, ListedSchedule, Look, Pause, ScheduleChange, ScheduleClaim, ScheduleEvent,
     ScheduleKey, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore, StartedTick, TickKind,
@@ -60,7 +62,9 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// [`Unavailable`](crate::ErrorKind::Unavailable) leaves the outcome unknown; all
 /// writes may be repeated with the same arguments.
 #[async_trait]
-pub trait Store: BulkStore + ScheduleStore + ConnectionSource + TaskProgressStore {
+pub trait Store:
+    BulkStore + ScheduleStore + ConnectionSource + RetentionStore + TaskProgressStore
+{
     /// Tells whether other processes may work on the same data.
     fn is_shared(&self) -> bool {
         false

@@ -15,10 +15,10 @@ use crate::store::{
     Claim, ClaimRequest, Claimed, ConnectionSource, Control, Correlated, DefinitionPut,
     DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
     ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
-    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, ScheduleChange,
-    ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow, ScheduleStore,
-    StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore, TickRow,
-    Transaction,
+    InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, RetentionStore,
+    ScheduleChange, ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow,
+    ScheduleStore, StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore,
+    TickRow, Transaction, WorkflowAge, WorkflowKey,
 };
 use crate::{BulkId, Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
 
@@ -350,6 +350,12 @@ passed_on! {
         id: BulkId, worker: WorkerId, items: &[BulkItem], next: BulkNext
     ) -> bool;
     fn bulk_forget(planned: Timestamp, ended: Timestamp) -> ();
+}
+
+passed_on! {
+    impl RetentionStore {}
+    fn retention_list(after: Option<&WorkflowKey>, limit: u32) -> Vec<WorkflowAge>;
+    fn retention_remove(workflow: &WorkflowKey, ended_before: Timestamp, limit: u32) -> u32;
 }
 
 passed_on! {

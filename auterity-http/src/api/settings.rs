@@ -104,6 +104,9 @@ struct Settings {
     singleton: Option<Singleton>,
     /// How many executions may wait at these limits; starts beyond are refused with 429.
     queue_max: Option<u32>,
+    /// How long executions are kept after their end, as an ISO 8601 duration such as
+    /// `P30D`, from `PT1M`; absent: as the tenant's are.
+    retention: Option<String>,
 }
 
 #[derive(ApiResponse)]

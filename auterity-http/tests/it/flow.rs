@@ -37,6 +37,7 @@ async fn settings_are_read_and_replaced() {
         "concurrency": [{"max": 2}, {"max": 1, "key": ".customer"}],
         "throttle": [{"max": 60, "period": "PT1M", "burst": 5}],
         "queue_max": 100,
+        "retention": "P4W",
     });
     let kept = put(&fixture, &ada, &wanted).await;
     assert_eq!(kept.header("etag"), "\"1\"");
@@ -44,6 +45,10 @@ async fn settings_are_read_and_replaced() {
     assert_eq!(found["concurrency"][1]["key"], ".customer");
     assert_eq!(found["throttle"][0]["period"], "PT1M");
     assert_eq!(found["queue_max"], 100);
+    assert_eq!(found["retention"], "P28D");
+    let months = fixture.call(Method::PUT, SETTINGS).by(&ada);
+    let months = months.json(&json!({"retention": "P1M"})).send().await;
+    months.problem(422, "validation_failed");
 
     let replace = |tag: &'static str| {
         let call = fixture.call(Method::PUT, SETTINGS).by(&ada);

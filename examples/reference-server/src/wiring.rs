@@ -219,6 +219,7 @@ pub(crate) async fn engine(
     };
     let options = Options {
         worker_name,
+        retention: settings.retention,
         ..Options::default()
     };
     let ports = Ports {

@@ -18,7 +18,7 @@ pub use limits::Limits;
 pub use settings::{
     ConcurrencyLimit, Debounce, Keep, RateLimit, Singleton, TenantSettings, WorkflowSettings,
 };
-pub(super) use settings::{TENANT_PREFIX, workflow_prefix};
+pub(super) use settings::{RETENTION_MAX, RETENTION_MIN, TENANT_PREFIX, workflow_prefix};
 
 /// Decides whether an execution may be started, and what it has to pass before it begins.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::expression::Expression;
+use crate::expression::{Expression, fixed};
 use crate::store::{Pace, Rule, WEIGHT_MAX};
 use crate::{Error, ErrorKind, Violation};
 
@@ -17,6 +17,10 @@ const KEY_BYTES_MAX: usize = 256;
 
 /// The longest period of a rate.
 const PERIOD_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
+
+/// The shortest and the longest time for which ended executions are kept.
+pub(crate) const RETENTION_MIN: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const RETENTION_MAX: SignedDuration = SignedDuration::from_hours(24 * 36_500);
 
 /// The weight of a tenant about which nothing is said.
 const WEIGHT_DEFAULT: u32 = 100;
@@ -39,6 +43,7 @@ pub struct RateLimit {
     /// How many in a period, in the long run.
     pub max: u32,
     /// The period.
+    #[serde(with = "fixed")]
     pub period: SignedDuration,
     /// How many may come at once after a pause. Absent: all of a period where starts
     /// are refused, one where they are spread.
@@ -75,9 +80,14 @@ pub enum Keep {
 #[serde(deny_unknown_fields)]
 pub struct Debounce {
     /// How long the pause is; with [`Keep::Oldest`] the time after the first start.
+    #[serde(with = "fixed")]
     pub period: SignedDuration,
     /// How long the first start waits at most when there is no pause. Absent: ten periods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "fixed::optional"
+    )]
     pub max_wait: Option<SignedDuration>,
     /// A jq expression on the input; each of its values is debounced by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +127,9 @@ pub struct WorkflowSettings {
     pub singleton: Option<Singleton>,
     /// How many executions may wait at the limits above; starts beyond are refused.
     pub queue_max: Option<u32>,
+    /// How long executions are kept after their end; absent: as the tenant's are.
+    #[serde(with = "fixed::optional")]
+    pub retention: Option<SignedDuration>,
 }
 
 /// What is decided for a tenant.
@@ -132,6 +145,10 @@ pub struct TenantSettings {
     /// Executions that may wait at most, for a limit or a worker; a million at the very
     /// most. Of several processes each may let in an eighth more.
     pub queue_max: Option<u32>,
+    /// How long executions are kept after their end; absent: as the host decided
+    /// ([`Options::retention`](crate::engine::Options::retention)).
+    #[serde(with = "fixed::optional")]
+    pub retention: Option<SignedDuration>,
 }
 
 impl Default for TenantSettings {
@@ -141,6 +158,7 @@ impl Default for TenantSettings {
             concurrency_max: None,
             rate: None,
             queue_max: None,
+            retention: None,
         }
     }
 }
@@ -194,6 +212,7 @@ impl WorkflowSettings {
                 found.wrong("/singleton".to_owned(), message.to_owned());
             }
         }
+        found.retention(self.retention);
         found.end()
     }
 
@@ -244,6 +263,7 @@ impl TenantSettings {
                 found.wrong("/rate/key".to_owned(), message.to_owned());
             }
         }
+        found.retention(self.retention);
         found.end()
     }
 
@@ -295,6 +315,13 @@ impl Found {
         if period <= SignedDuration::ZERO || PERIOD_MAX < period {
             let message = "is more than nothing and at most 366 days";
             self.wrong(pointer.to_owned(), message.to_owned());
+        }
+    }
+
+    fn retention(&mut self, retention: Option<SignedDuration>) {
+        if retention.is_some_and(|time| time < RETENTION_MIN || RETENTION_MAX < time) {
+            let message = "is a minute at least and 36,500 days at most";
+            self.wrong("/retention".to_owned(), message.to_owned());
         }
     }
 

@@ -3,6 +3,7 @@
 mod bulk;
 mod faults;
 mod flow;
+mod retention;
 mod schedules;
 mod state;
 mod task_progress;

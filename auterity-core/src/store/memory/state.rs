@@ -38,7 +38,7 @@ pub(super) struct State {
     pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
     /// What functions under way said last.
     pub(super) task_progress: BTreeMap<(ExecutionId, u64), TaskProgress>,
-    keys: HashMap<(TenantId, String), ExecutionId>,
+    pub(super) keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,
     timers: BTreeSet<(Timestamp, ExecutionId)>,

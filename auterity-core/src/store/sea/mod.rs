@@ -12,6 +12,7 @@ mod migration;
 #[cfg(test)]
 mod plans;
 mod postgres;
+mod retention;
 mod rows;
 mod schedules;
 mod selection;

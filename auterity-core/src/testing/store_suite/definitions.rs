@@ -7,7 +7,7 @@ use crate::ErrorKind;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::store::{DefinitionPut, DefinitionQuery, DefinitionRow, Store};
 
-fn row(name: &str, version: &str) -> DefinitionRow {
+pub(super) fn row(name: &str, version: &str) -> DefinitionRow {
     let text = format!("{name} {version} \\u0000 é");
     DefinitionRow {
         workflow: WorkflowRef {

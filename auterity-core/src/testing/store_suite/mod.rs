@@ -11,6 +11,7 @@ mod flow;
 mod inbox;
 mod journal;
 mod reads;
+mod retention;
 mod schedules;
 mod task_progress;
 mod transactions;
@@ -101,6 +102,8 @@ cases! {
     faults::what_goes_on_is_no_fault_any_more,
     inbox::subscriptions_match_until_they_end,
     inbox::correlated_subscriptions_are_found_by_their_key,
+    retention::ended_executions_are_removed_with_all_that_is_theirs,
+    retention::workflows_are_listed_with_their_ages,
     reads::list_pages_newest_first,
     reads::list_combines_filters,
     reads::list_filters_by_status,

@@ -1,5 +1,6 @@
 //! Doubles, skipped time and assertions.
 
+use auterity_core::engine::{Options, TenantSettings, WorkflowSettings};
 use auterity_core::interpreter::{Problem, ProblemKind, TaskState};
 use auterity_core::store::Status;
 use auterity_core::testing::{Double, Reply, Workbench};
@@ -151,4 +152,63 @@ fn failing_assertion_shows_the_history() {
     ] {
         assert!(message.contains(part), "{part} is missing in {message}");
     }
+}
+
+#[test]
+fn ended_executions_are_kept_as_long_as_was_decided() {
+    let hours = |hours| SignedDuration::from_hours(hours);
+    let options = Options {
+        retention: Some(hours(24 * 90)),
+        ..Options::default()
+    };
+    Workbench::new().with_options(options).open(async |bench| {
+        let (handle, scope) = (bench.handle(), bench.scope());
+        let started = async |name: &str, rest: &str| {
+            let request = bench.deploy(&definition(name, rest)).await;
+            bench.start(request).await
+        };
+        let done = "do:\n- s: { set: { x: 1 } }\n";
+        let long = "do:\n- w: { wait: { days: 400 } }\n";
+        let (brief, usual) = (started("brief", done).await, started("usual", done).await);
+        let waiting = started("waiting", long).await;
+        bench.settle().await;
+        let settings = WorkflowSettings {
+            retention: Some(hours(24)),
+            ..WorkflowSettings::default()
+        };
+        let brief_ones = ("test", "brief");
+        let set = handle.set_workflow_settings(scope, brief_ones, &settings, None);
+        set.await.expect("they are kept");
+        let is_there = async |id| {
+            handle
+                .execution(scope, id)
+                .await
+                .expect("it reads")
+                .is_some()
+        };
+
+        bench.skip(hours(23)).await;
+        assert!(is_there(brief).await);
+        bench.skip(hours(2)).await;
+        assert!(!is_there(brief).await);
+        assert!(is_there(usual).await);
+
+        let of_tenant = TenantSettings {
+            retention: Some(hours(48)),
+            ..TenantSettings::default()
+        };
+        let set = handle.set_tenant_settings(scope, &of_tenant, None);
+        set.await.expect("they are kept");
+        bench.skip(hours(24)).await;
+        assert!(!is_there(usual).await);
+        bench.skip(hours(24 * 20)).await;
+        assert!(is_there(waiting).await, "what has not ended is not old");
+        let wrong = WorkflowSettings {
+            retention: Some(SignedDuration::from_secs(59)),
+            ..WorkflowSettings::default()
+        };
+        let refused = handle.set_workflow_settings(scope, brief_ones, &wrong, None);
+        let refused = refused.await.expect_err("it is too short");
+        assert_eq!("/retention", refused.violations()[0].pointer);
+    });
 }

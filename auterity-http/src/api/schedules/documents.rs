@@ -1,5 +1,6 @@
 //! How schedules look from outside.
 
+use auterity_core::expression::fixed;
 use auterity_core::schedule::{CatchUp, Overlap, Policy, Spec, Timing};
 use auterity_core::store::{ListedSchedule, ScheduleRow, TickRow};
 use jiff::{SignedDuration, Timestamp};
@@ -299,9 +300,9 @@ pub(super) fn invalid(wrong: Vec<Pointed>) -> Problem {
 }
 
 fn length(wrong: &mut Vec<Pointed>, pointer: &str, text: Option<&str>) -> Option<SignedDuration> {
-    let parsed = text?.parse();
-    if parsed.is_err() {
-        let detail = "must be an ISO 8601 duration such as PT15M";
+    let parsed = fixed::parse(text?);
+    if let Err(error) = &parsed {
+        let detail = format!("must be an ISO 8601 duration such as PT15M or P1D: {error}");
         wrong.push(Pointed::new(pointer, detail));
     }
     parsed.ok()
@@ -350,7 +351,7 @@ fn timing_body(timing: &Timing) -> TimingBody {
             body.cron = Some(expression.clone());
             body.time_zone = Some(time_zone.clone());
         }
-        Timing::Every(period) => body.every = Some(period.to_string()),
+        Timing::Every(period) => body.every = Some(fixed::text(*period)),
         Timing::After(delay) => body.after = Some(delay.to_string()),
         Timing::On(events) => body.on = Some(events.clone()),
     }

@@ -35,7 +35,7 @@ do:
 ";
 
 /// How long an execution may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_mins(9);
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// Notes when it is called and how much memory there is then.
 #[derive(Debug, Clone, Default)]

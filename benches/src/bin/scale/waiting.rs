@@ -53,7 +53,7 @@ const PROBES: u32 = 200;
 /// How long nothing is done while calls of the store are counted.
 const IDLE: Duration = Duration::from_secs(20);
 /// How long anything may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_mins(9);
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// Counts its calls.
 #[derive(Debug, Clone, Default)]

@@ -8,10 +8,12 @@ mod settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use auterity_core::expression::fixed;
 use auterity_core::functions::EmailOptions;
 use auterity_http::Network;
 use clap::builder::{BoolishValueParser, OsStr, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 pub(crate) use self::settings::{LOG_DEFAULT, Settings};
@@ -277,6 +279,15 @@ pub(crate) struct Serve {
     /// Name of the worker, unique among living processes [default: kept in the data folder]
     #[arg(long, env = "AUTERITY_WORKER_NAME", value_name = "NAME")]
     worker_name: Option<String>,
+    /// How long executions are kept after their end, such as P90D, where the settings of
+    /// a workflow do not say [default: for ever]
+    #[arg(
+        long,
+        env = "AUTERITY_RETENTION",
+        value_name = "DURATION",
+        value_parser = retention
+    )]
+    retention: Option<SignedDuration>,
     /// Load the sample workflows and execute them at a gentle rate
     #[arg(
         long,
@@ -288,6 +299,11 @@ pub(crate) struct Serve {
         value_parser = BoolishValueParser::new()
     )]
     demo: Option<bool>,
+}
+
+/// Reads how long something is kept.
+fn retention(text: &str) -> Result<SignedDuration, String> {
+    fixed::parse(text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Clone, Args)]

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use auterity_core::expression::fixed;
 use auterity_core::functions::{
     AsyncApiOptions, ContainerOptions, EmailOptions, Isolation, ProcessOptions,
 };
 use auterity_http::Network;
 use clap::ValueEnum;
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::{Common, Role, RunIsolation, RunKind, Serve};
@@ -44,6 +46,8 @@ struct FileSettings {
     trusted_proxies: Option<Vec<Network>>,
     role: Option<Vec<String>>,
     worker_name: Option<String>,
+    #[serde(with = "fixed::optional")]
+    retention: Option<SignedDuration>,
     demo: Option<bool>,
 }
 
@@ -75,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) answers: bool,
     pub(crate) works: bool,
     pub(crate) worker_name: Option<String>,
+    /// None: for ever.
+    pub(crate) retention: Option<SignedDuration>,
     pub(crate) demo: bool,
 }
 
@@ -144,6 +150,7 @@ impl Settings {
             worker_name: serve
                 .and_then(|serve| serve.worker_name.clone())
                 .or(file.worker_name),
+            retention: serve.and_then(|serve| serve.retention).or(file.retention),
             demo: serve
                 .and_then(|serve| serve.demo)
                 .or(file.demo)

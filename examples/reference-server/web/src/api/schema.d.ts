@@ -2064,6 +2064,11 @@ export interface components {
              * @description How many executions may wait at these limits; starts beyond are refused with 429.
              */
             queue_max?: number | null;
+            /**
+             * @description How long executions are kept after their end, as an ISO 8601 duration such as
+             *     `P30D`, from `PT1M`; absent: as the tenant's are.
+             */
+            retention?: string | null;
         };
         /**
          * WorkflowSummary

@@ -31,6 +31,7 @@ const PROPERTIES: Record<keyof WorkflowSettings, Json> = {
     items: pace('How many may be started at once after a pause; all of them if nothing is said.'),
   },
   queue_max: { ...AT_LEAST_1, title: 'Waiting at these limits', description: 'When so many wait, starts are refused.' },
+  retention: { type: 'string', title: 'Kept after the end', description: 'An ISO 8601 duration such as P30D; executions that ended longer ago are removed with their history. As long as the operator decided, if nothing is said.' },
   priority: { type: 'integer', title: 'Priority', description: 'For starts that ask for none. Higher comes first.', default: 0 },
   debounce: {
     type: 'object', title: 'One execution for many starts in a row', required: ['period'],

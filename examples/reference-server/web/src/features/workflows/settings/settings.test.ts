@@ -12,6 +12,7 @@ const FULL: WorkflowSettings = {
   debounce: { period: 'PT10S' },
   singleton: { keep: 'oldest' },
   queue_max: 50_000,
+  retention: 'P30D',
 };
 
 describe('the settings of a workflow', () => {
@@ -19,7 +20,7 @@ describe('the settings of a workflow', () => {
     expect(limitsOf(FULL)).toEqual([
       '20 at work', '1 at work per .customer.id', '600 in 1 minute, 10 at once begin, others wait',
       '10000 in 1 hour per .customer.id may be started', '50000 waiting', 'One for starts within 10 seconds',
-      'The oldest one only', 'Priority 5',
+      'The oldest one only', 'Kept for 30 days after the end', 'Priority 5',
     ]);
     expect(limitsOf({ priority: 0, concurrency: [], throttle: [], rate: [] })).toEqual([]);
     expect(['P1D', 'PT2H30M', 'PT0.5S', 'P1M'].map(periodOf)).toEqual(['1 day', '2 hours 30 minutes', '0.5 seconds', 'P1M']);
@@ -27,7 +28,7 @@ describe('the settings of a workflow', () => {
 
   it('come out of the form as they went in', () => {
     expect(read(SETTINGS_FORM, draftOf(SETTINGS_FORM, FULL as unknown as Json))).toEqual({ value: FULL, mistakes: [] });
-    const empty = { priority: 0, concurrency: [], throttle: [], rate: [], debounce: null, singleton: null, queue_max: null };
+    const empty = { priority: 0, concurrency: [], throttle: [], rate: [], debounce: null, singleton: null, queue_max: null, retention: null };
     expect(read(SETTINGS_FORM, draftOf(SETTINGS_FORM, empty))).toEqual({
       value: { priority: 0, concurrency: [], throttle: [], rate: [] }, mistakes: [],
     });

@@ -29,6 +29,7 @@ export function limitsOf(settings: WorkflowSettings): string[] {
   if (settings.queue_max != null) lines.push(`${settings.queue_max} waiting`);
   if (settings.debounce) lines.push(`One for starts within ${periodOf(settings.debounce.period)}${per(settings.debounce.key)}`);
   if (settings.singleton) lines.push(`The ${settings.singleton.keep ?? 'newest'} one only${per(settings.singleton.key)}`);
+  if (settings.retention) lines.push(`Kept for ${periodOf(settings.retention)} after the end`);
   if (settings.priority !== 0) lines.push(`Priority ${settings.priority}`);
   return lines;
 }
