@@ -10,6 +10,8 @@
 )]
 
 mod analysis;
+mod bottleneck;
+mod discovery;
 mod hostile;
 mod logs;
 mod read;

@@ -45,15 +45,25 @@ fn people_read_what_a_log_shows() {
           Ann: 2 events in 2 cases
           Bob: 2 events in 1 cases
           Ann hands over to Bob 1 times (50 %)
+
+        Model
+          ->( 'register <x>', *( 'approve', tau ) )
+          discovered with noise 0.2; 100 % of the cases fit it exactly, fitness 1.000 by token replay, 1.000 by alignments, precision 1.000
+
+        Where time is lost
+          1. Cases wait 2 h in the median (p90 18.8 h) for "approve": 3 times in 2 cases, 25 h in all, 100 % of all time between events. Of it: 0 % while the one who did it was busy with other cases, 100 % unexplained.
+             Look at the longest cases before "approve": those who do it are free and at work for most of the waiting, so it may be for information, a decision of others, or a batch.
+             cases: 2, 1
+          2. "approve" is done again in 1 cases (50 %), 1 times; between one time and the next lie 10 min in the median (p90 10 min).
+             Look at what sends cases back to "approve", and whether it can be found out before.
+             cases: 1
     "#]]
     .assert_eq(&summary.to_string());
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["rework_cases"]["approve"], 1);
     assert_eq!(json["handover"]["pairs"], 2);
-    assert_eq!(
-        json["case_duration"]["deviation"].as_f64().unwrap().round(),
-        53_033.0
-    );
+    let deviation = json["case_duration"]["deviation"].as_f64().unwrap();
+    assert!((deviation - 53_033.0).abs() < 1.0, "{deviation}");
 }
 
 #[test]

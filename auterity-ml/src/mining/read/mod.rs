@@ -14,7 +14,8 @@ use std::path::Path;
 use self::report::Notes;
 pub use self::report::{BadReason, BadRow, BadRows, ImportReport, LogFormat, Mapping, Note};
 use self::time::Zone;
-use self::window::Window;
+pub(super) use self::window::Window;
+pub(super) use self::xml::{TagKind, Tags, unescape};
 use super::event_log::EventLog;
 use crate::{Error, ErrorKind};
 

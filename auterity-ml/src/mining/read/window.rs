@@ -13,7 +13,7 @@ const CHUNK: usize = 256 << 10;
 const HEAD: usize = 64 << 10;
 
 /// The part of a text that is in memory.
-pub(super) struct Window<'a> {
+pub(crate) struct Window<'a> {
     reader: Box<dyn Read + 'a>,
     compressed: bool,
     decoder: Option<Decoder>,
@@ -34,7 +34,7 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// Opens a source, which may be compressed.
-    pub(super) fn open(mut source: impl Read + 'a, limits: &Limits) -> Result<Self, Error> {
+    pub(crate) fn open(mut source: impl Read + 'a, limits: &Limits) -> Result<Self, Error> {
         let mut head = [0; 2];
         let got = read_up_to(&mut source, &mut head).map_err(|error| broken(error, false))?;
         let whole = Cursor::new(head).take(got as u64).chain(source);
@@ -65,7 +65,7 @@ impl<'a> Window<'a> {
     }
 
     /// Finds out the encoding, and decodes what is in memory and what comes.
-    pub(super) fn decode(&mut self, asked: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn decode(&mut self, asked: Option<&str>) -> Result<(), Error> {
         let data = &self.buffer[self.position..self.end];
         let (encoding, mark) = match (Encoding::for_bom(data), asked) {
             (Some(found), _) => found,

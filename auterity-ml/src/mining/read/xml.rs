@@ -12,7 +12,7 @@ const ATTRIBUTES_MAX: usize = 64;
 
 /// What a tag does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TagKind {
+pub(crate) enum TagKind {
     Open,
     Close,
     /// Opens and closes at once.
@@ -23,7 +23,7 @@ pub(super) enum TagKind {
 type Place = (usize, usize);
 
 /// Walks over the tags of a document.
-pub(super) struct Tags<'w, 'a> {
+pub(crate) struct Tags<'w, 'a> {
     window: &'w mut Window<'a>,
     /// The length of the present tag.
     length: usize,
@@ -34,6 +34,8 @@ pub(super) struct Tags<'w, 'a> {
     begins: Vec<usize>,
     depth_max: usize,
     any: bool,
+    /// What stands between the tag before and the present one, if it is wanted.
+    text: Option<Vec<u8>>,
 }
 
 enum Parsed {
@@ -46,7 +48,7 @@ enum Parsed {
 }
 
 impl<'w, 'a> Tags<'w, 'a> {
-    pub(super) fn new(window: &'w mut Window<'a>, limits: &Limits) -> Self {
+    pub(crate) fn new(window: &'w mut Window<'a>, limits: &Limits) -> Self {
         Self {
             window,
             length: 0,
@@ -56,7 +58,21 @@ impl<'w, 'a> Tags<'w, 'a> {
             begins: Vec::new(),
             depth_max: limits.depth_max,
             any: false,
+            text: None,
         }
+    }
+
+    /// Walks over the tags and keeps the texts between them.
+    pub(crate) fn keeping_text(window: &'w mut Window<'a>, limits: &Limits) -> Self {
+        Self {
+            text: Some(Vec::new()),
+            ..Self::new(window, limits)
+        }
+    }
+
+    /// What stands between the tag before and the present one, as it is written.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.text.as_deref().unwrap_or_default()
     }
 
     /// Goes to the next tag.
@@ -64,18 +80,21 @@ impl<'w, 'a> Tags<'w, 'a> {
     /// # Errors
     /// `Unreadable` if the document is not well-formed or ends within an element; `Limit`
     /// if elements are nested too deeply.
-    pub(super) fn next(&mut self) -> Result<Option<TagKind>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<TagKind>, Error> {
         self.window.advance(self.length);
         self.length = 0;
+        if let Some(text) = &mut self.text {
+            text.clear();
+        }
         loop {
             let Some(at) = memchr::memchr(b'<', self.window.data()) else {
-                self.window.advance(self.window.data().len());
+                self.pass(self.window.data().len());
                 if self.window.fill()? {
                     continue;
                 }
                 return self.end();
             };
-            self.window.advance(at);
+            self.pass(at);
             match parse(self.window.data(), &mut self.attributes) {
                 Parsed::Cut => {
                     if !self.window.fill()? {
@@ -94,13 +113,20 @@ impl<'w, 'a> Tags<'w, 'a> {
         }
     }
 
+    fn pass(&mut self, length: usize) {
+        if let Some(text) = &mut self.text {
+            text.extend_from_slice(&self.window.data()[..length]);
+        }
+        self.window.advance(length);
+    }
+
     /// The name of the present element, without a prefix.
-    pub(super) fn name(&self) -> &[u8] {
+    pub(crate) fn name(&self) -> &[u8] {
         local(&self.window.data()[self.name.0..self.name.1])
     }
 
     /// The value of an attribute as it is written, with its entities.
-    pub(super) fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn attribute(&self, name: &[u8]) -> Option<&[u8]> {
         let data = self.window.data();
         let mut all = self.attributes.iter();
         let (_, value) = all.find(|((from, to), _)| &data[*from..*to] == name)?;
@@ -108,15 +134,15 @@ impl<'w, 'a> Tags<'w, 'a> {
     }
 
     /// The number of elements that are open, the present one included unless it closes.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.begins.len()
     }
 
-    pub(super) fn line(&mut self) -> u64 {
+    pub(crate) fn line(&mut self) -> u64 {
         self.window.line()
     }
 
-    pub(super) fn wrong(&mut self, what: &str) -> Error {
+    pub(crate) fn wrong(&mut self, what: &str) -> Error {
         let message = format!("{what}: this is no well-formed XML");
         Error::new(ErrorKind::Unreadable, message).at_line(self.window.line())
     }
@@ -271,7 +297,7 @@ fn spaces(data: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Appends a value with its entities resolved. Only the five of XML and numbers are known.
-pub(super) fn unescape(value: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+pub(crate) fn unescape(value: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
     let mut rest = value;
     while let Some(at) = memchr::memchr(b'&', rest) {
         out.extend_from_slice(&rest[..at]);

@@ -1,11 +1,14 @@
 //! Everything that a log tells at a glance, for programs and for people.
 
+mod model;
 mod text;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use self::model::{AlignmentSummary, ModelSummary, ReplaySummary};
+use super::bottleneck::{Finding, bottlenecks};
 use super::civil::rfc3339;
 use super::directly_follows::{DirectlyFollows, EdgeTime};
 use super::event_log::EventLog;
@@ -25,11 +28,17 @@ const HANDOVERS_MAX: usize = 1000;
 pub struct SummaryOptions {
     /// How many variants and resources are listed, the most frequent ones.
     pub top: usize,
+    /// How rare an edge may be to be left out of the model, from 0 to 1; see
+    /// [`discover_tree`](super::discover_tree).
+    pub noise: f64,
 }
 
 impl Default for SummaryOptions {
     fn default() -> Self {
-        Self { top: 10 }
+        Self {
+            top: 10,
+            noise: 0.2,
+        }
     }
 }
 
@@ -79,6 +88,12 @@ pub struct Summary {
     pub resources: Option<Vec<ResourceSummary>>,
     /// Who hands work to whom; nothing if the log names no resources.
     pub handover: Option<HandoverSummary>,
+    /// The model that was discovered, and how the log agrees with it.
+    pub model: Option<ModelSummary>,
+    /// Why there is no model or some figure of it.
+    pub model_missing: Option<String>,
+    /// Where time is lost: what costs most first.
+    pub bottlenecks: Vec<Finding>,
 }
 
 /// One activity right after another.
@@ -189,6 +204,7 @@ impl Summary {
         let (arrivals_per_day, completions_per_day) = rates_per_day(log);
         // A log has at least one case.
         let durations = Times::of(&mut case_durations(log, None));
+        let (model, model_missing) = ModelSummary::of(log, &variants, options.noise);
         Self {
             import,
             events: log.events() as u64,
@@ -211,6 +227,9 @@ impl Summary {
             over_time: stretches(log),
             resources: log.has_resources().then(|| resources(log, options.top)),
             handover: log.has_resources().then(|| handover(log)),
+            model,
+            model_missing,
+            bottlenecks: bottlenecks(log),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::mining::times::Times;
 
 /// How many rows a table for people has.
 const ROWS_MAX: usize = 15;
+/// How many findings are told.
+const FINDINGS_MAX: usize = 8;
 /// How many activities of a variant are shown.
 const TRACE_MAX: usize = 12;
 
@@ -24,7 +26,9 @@ impl Display for Summary {
         self.activities_as_table(out)?;
         self.edges_as_table(out)?;
         self.variants_as_list(out)?;
-        self.resources_as_list(out)
+        self.resources_as_list(out)?;
+        self.model_in_words(out)?;
+        self.bottlenecks_as_list(out)
     }
 }
 
@@ -133,6 +137,44 @@ impl Summary {
             0 => Ok(()),
             rest => writeln!(out, "  … {rest} more variants"),
         }
+    }
+
+    fn model_in_words(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "\nModel")?;
+        if let Some(model) = &self.model {
+            let replay = &model.token_replay;
+            writeln!(out, "  {}", model.process_tree)?;
+            writeln!(
+                out,
+                "  discovered with noise {}; {} of the cases fit it exactly, fitness {:.3} by token replay{}{}",
+                model.noise,
+                percent(replay.perfect),
+                replay.log_fitness,
+                model.alignment.map_or_else(String::new, |it| {
+                    format!(", {:.3} by alignments", it.trace_fitness)
+                }),
+                model
+                    .precision
+                    .map_or_else(String::new, |it| format!(", precision {it:.3}")),
+            )?;
+        }
+        match &self.model_missing {
+            None => Ok(()),
+            Some(why) => writeln!(out, "  note: {why}"),
+        }
+    }
+
+    fn bottlenecks_as_list(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "\nWhere time is lost")?;
+        for (at, finding) in self.bottlenecks.iter().take(FINDINGS_MAX).enumerate() {
+            writeln!(out, "  {}. {}", at + 1, finding.text)?;
+            writeln!(out, "     {}", finding.action)?;
+            writeln!(out, "     cases: {}", finding.examples.join(", "))?;
+        }
+        if self.bottlenecks.is_empty() {
+            writeln!(out, "  nowhere: no case has time between its events")?;
+        }
+        Ok(())
     }
 
     fn resources_as_list(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

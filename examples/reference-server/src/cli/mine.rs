@@ -18,11 +18,19 @@ use crate::failure::Failure;
 const PROGRESS_BYTES: u64 = 32 << 20;
 
 pub(super) fn mine(options: &Mine, as_json: bool) -> Result<ExitCode, Failure> {
+    if !(0.0..=1.0).contains(&options.noise) {
+        let message = format!("--noise is a part from 0 to 1, and not {}", options.noise);
+        return Err(Failure::usage(message));
+    }
     let Import { log, report } = import(options)?;
     if let Some(path) = &options.svg {
         draw(&log, path)?;
     }
-    let summary = Summary::of(&log, report, SummaryOptions { top: options.top });
+    let summary_options = SummaryOptions {
+        top: options.top,
+        noise: options.noise,
+    };
+    let summary = Summary::of(&log, report, summary_options);
     if as_json {
         let text = serde_json::to_string_pretty(&summary);
         return print(&text.map_err(|error| Failure::work(error.to_string()))?);

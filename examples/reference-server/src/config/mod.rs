@@ -337,6 +337,9 @@ pub(crate) struct Mine {
     // Not `log`: that is what to log.
     #[arg(value_name = "LOG")]
     pub(crate) file: PathBuf,
+    /// How rare a transition may be to be left out of the model, from 0 to 1
+    #[arg(long, value_name = "N", default_value_t = 0.2)]
+    pub(crate) noise: f64,
     /// How many variants and resources to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) top: usize,

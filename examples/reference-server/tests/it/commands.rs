@@ -276,6 +276,8 @@ fn mine_tells_what_a_log_shows() {
     assert_eq!(told["directly_follows"][0]["waiting"]["mean"], 7200.0);
     assert_eq!(told["directly_follows"][0]["end_to_end"]["mean"], 10_800.0);
     assert_eq!(told["import"]["bad"][0]["first"][0]["line"], 5);
+    assert_eq!(told["model"]["process_tree"], "->( 'a', X( 'b', tau ) )");
+    assert_eq!(told["bottlenecks"][0]["activity"], "b");
     let map = std::fs::read_to_string(map).expect("the map");
     assert!(
         map.starts_with("<svg") && map.contains(">a</text>"),
@@ -307,6 +309,11 @@ fn mine_says_why_it_cannot() {
             "no column is called nothing",
         ),
         (vec!["mine", &log, "--zone", "Nowhere"], 2, "no time zone"),
+        (
+            vec!["mine", &log, "--noise", "2"],
+            2,
+            "--noise is a part from 0 to 1",
+        ),
         (vec!["mine"], 2, "LOG"),
     ] {
         let done = auterity(folder.path(), &arguments);
