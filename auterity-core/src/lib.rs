@@ -33,3 +33,7 @@ struct FrontPage;
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../docs/guide/testing.md")]
 struct TestingPage;
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../docs/guide/durable-functions.md")]
+struct DurableFunctionsPage;

@@ -13,6 +13,9 @@ use super::schema::SchemaCheck;
 use crate::expression::{Expression, Template};
 use crate::schedule::{DefinitionPolicy, Timing};
 
+/// What the only task of a definition calls that stands for a durable function.
+pub(crate) const DURABLE_FUNCTION: &str = "durable-function";
+
 /// Names a task of a program: its place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskIndex(pub(crate) u32);
@@ -106,6 +109,22 @@ impl Program {
             Some(schema) => schema.check(input),
             None => Ok(()),
         }
+    }
+
+    /// Tells whether it stands for a durable function: code in place of tasks.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        let calls = |task: &TaskIndex| match &self.task(*task).kind {
+            TaskKind::Call(call) => call.function == DURABLE_FUNCTION,
+            _ => false,
+        };
+        matches!(self.list(self.root), [only] if calls(only))
+    }
+
+    /// Gives the JSON pointer of the first task.
+    pub(crate) fn root_reference(&self) -> &str {
+        let first = self.list(self.root).first();
+        first.map_or("/", |task| &self.task(*task).reference)
     }
 
     pub(crate) fn task(&self, index: TaskIndex) -> &Task {
@@ -389,6 +408,19 @@ pub(crate) struct Call {
     pub(crate) awaited: bool,
     /// What goes over the list that the call gives (a subscription's `foreach`).
     pub(crate) foreach: Option<Foreach>,
+}
+
+impl Call {
+    /// Calls a function without arguments.
+    pub(crate) fn bare(function: &str) -> Self {
+        Self {
+            function: function.to_owned(),
+            arguments: None,
+            secrets: Vec::new(),
+            awaited: true,
+            foreach: None,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -30,7 +30,7 @@ impl Core {
             input: Arc::clone(&start.input),
             attributes: start.attributes.clone(),
         };
-        let progress = Progress::new(Identity {
+        let mut progress = Progress::new(Identity {
             tenant: scope.tenant(),
             execution: checked.id,
             program: checked.program,
@@ -39,6 +39,7 @@ impl Core {
             priority: start.priority,
             given: Some(Arc::new(given)),
         });
+        progress.code = self.code(&progress.identity.program, checked.id);
         let event = Event::Started {
             input: checked.input,
             nesting: checked.nesting,
@@ -63,11 +64,12 @@ impl Core {
         } = progress
             .prepare(self, std::slice::from_ref(&event), Vec::new(), true)
             .await?;
-        if matches!(entry.next, Next::Ended(_)) {
+        let ends = matches!(entry.next, Next::Ended(_));
+        if ends {
             // Nothing is left that could be held.
             start.gates.clear();
         }
-        let held = !start.gates.is_empty();
+        let held = !start.gates.is_empty() || (progress.lacks_code() && !ends);
         entry.start = Some(Box::new(start));
         let owned = entry.next == Next::Owned && !held;
         let place = self.life().filter(|_| owned).and_then(|life| {

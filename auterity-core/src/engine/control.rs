@@ -165,7 +165,7 @@ impl Handle {
         let progress = self.progress(id).await?.ok_or_else(|| ended(row.status))?;
         let found = progress
             .state
-            .at_work(&progress.identity.program, &skip.task);
+            .check_at_work(&progress.identity.program, &skip.task);
         found.map_err(|why| Error::new(ErrorKind::Conflict, why))?;
         let action = Action::Skip {
             task: skip.task,
@@ -306,13 +306,18 @@ pub fn tasks_of(row: &EventRow) -> Result<Vec<TaskRecord>, Error> {
 pub fn order_of(row: &EventRow) -> Option<Order> {
     #[derive(Deserialize)]
     struct Carrier {
-        order: Order,
+        order: Option<Order>,
+        /// What a durable function did after.
+        after: Option<BTreeMap<String, Carrier>>,
+    }
+    fn order(carried: BTreeMap<String, Carrier>) -> Option<Order> {
+        let carrier = carried.into_values().next()?;
+        carrier.order.or_else(|| order(carrier.after?))
     }
     if !Event::is_ordered(row.kind) {
         return None;
     }
-    let carried: BTreeMap<String, Carrier> = serde_json::from_str(&row.payload).ok()?;
-    carried.into_values().next().map(|carrier| carrier.order)
+    order(serde_json::from_str(&row.payload).ok()?)
 }
 
 /// What a task that is skipped is to have given.

@@ -60,6 +60,8 @@ pub(super) struct Active {
     pub(super) handles: HashMap<u64, AbortHandle>,
     /// Calls that the execution makes itself, each in a transaction.
     pub(super) transacting: VecDeque<Transact>,
+    /// After which event it was suspended because its function does not fit its journal.
+    pub(super) stuck_at: Option<u64>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -97,6 +99,7 @@ impl Active {
             pipelines: true,
             handles: HashMap::new(),
             transacting: VecDeque::new(),
+            stuck_at: None,
             _permit: permit,
         }
     }
@@ -125,7 +128,8 @@ impl Active {
                 let tenant = self.progress.identity.tenant;
                 let due = self.core.now() + UNREADABLE_WAIT;
                 let claim = Claim { tenant, execution };
-                self.life.put_back(claim, due, Some("another try")).await;
+                let waiting_for = Some("another try".to_owned());
+                self.life.put_back(claim, due, waiting_for).await;
             }
         }
         self.life.discharge(execution, &mut self.inbox);
@@ -142,6 +146,9 @@ impl Active {
             if self.waiting.is_empty() {
                 let effects = std::mem::take(&mut self.effects);
                 self.perform(effects).await;
+            }
+            if self.progress.is_stuck().is_some() {
+                Box::pin(self.suspend_stuck()).await?;
             }
             let mut events = self.wait().await;
             if self.life.lost.is_cancelled() {
@@ -214,7 +221,7 @@ impl Active {
             if self.progress.state.next_due().is_some_and(|due| due <= now) {
                 self.fire(&mut events);
             }
-        } else if self.progress.state.is_ready() && !self.life.draining.is_cancelled() {
+        } else if self.progress.is_ready() && !self.life.draining.is_cancelled() {
             events.push(Event::Continued);
         } else if !self.transacting.is_empty() {
             // What has happened by now comes before the next transaction.
@@ -435,7 +442,7 @@ impl Active {
                 "an execution is gone while it was at work",
             )
         })?;
-        self.progress = Progress::recover(&self.core, &loaded).await?;
+        self.progress = Progress::take_up(&self.core, &loaded).await?;
         self.ahead.forget();
         if decided.ran_ahead {
             tracing::warn!(reason, "calls that ran ahead of the journal are repeated");

@@ -149,6 +149,25 @@ impl Handle {
         }
     }
 
+    /// Deploys the definitions that stand for the engine's durable functions, so that the
+    /// tenant can start them like any other workflow.
+    ///
+    /// # Errors
+    /// See [`DeployError`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave some deployed; deploying them again is harmless.
+    pub async fn deploy_durable_functions(
+        &self,
+        scope: &Scope,
+    ) -> Result<Vec<Deployment>, DeployError> {
+        let mut deployed = Vec::new();
+        for function in self.core.ports.durable.iter() {
+            deployed.push(self.deploy(scope, &function.definition()).await?);
+        }
+        Ok(deployed)
+    }
+
     /// Finds a version of a workflow, or the highest, with its program.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl Core {
         meter: Arc<Meter>,
     ) -> Self {
         let starting = Semaphore::new(options.starts_max);
-        let programs = Programs::new(Arc::clone(&ports.store), ports.functions.clone(), &options);
+        let programs = Programs::new(&ports, &options);
         Self {
             options,
             ports,
@@ -342,12 +342,7 @@ impl Life {
     }
 
     /// Puts an execution of this worker back into the queue, to be due at the given time.
-    pub(super) async fn put_back(
-        &self,
-        claim: Claim,
-        due: Timestamp,
-        waiting_for: Option<&'static str>,
-    ) {
+    pub(super) async fn put_back(&self, claim: Claim, due: Timestamp, waiting_for: Option<String>) {
         let entry = Entry {
             tenant: claim.tenant,
             execution: claim.execution,
@@ -360,7 +355,7 @@ impl Life {
             messages: Vec::new(),
             next: Next::Parked {
                 due: Some(due),
-                waiting_for: waiting_for.map(str::to_owned),
+                waiting_for,
             },
         };
         if let Err(error) = self.journal.append(entry).await {

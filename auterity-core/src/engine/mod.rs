@@ -17,6 +17,7 @@ mod admission;
 mod ahead;
 mod begin;
 mod control;
+mod durable_fn;
 mod execution;
 mod externals;
 mod feed;
@@ -33,6 +34,7 @@ mod perform;
 mod programs;
 mod progress;
 mod publish;
+mod recover;
 mod repair;
 mod retention;
 mod schedules;
@@ -49,6 +51,10 @@ pub use admission::{
     Singleton, TenantSettings, Unlimited, WorkflowSettings,
 };
 pub use control::{Skip, order_of, tasks_of};
+pub use durable_fn::{
+    Child, DurableContext, DurableFunction, DurableFunctions, EventFilter, Sleep, Spawn, Step,
+    StepCall, StepRetry, WaitFor,
+};
 pub use feed::FeedItem;
 pub use figures::{Figures, Histogram, TaskFigures};
 pub use flow::Kept;

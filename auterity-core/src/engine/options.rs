@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::admission::{Admission, Limits, RETENTION_MAX, RETENTION_MIN};
+use super::durable_fn::DurableFunctions;
 use super::lifecycle::LifecycleSink;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::expression::Budget;
@@ -116,6 +117,8 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     /// What definitions can call.
     pub functions: Functions,
+    /// Workflows written in Rust.
+    pub durable: DurableFunctions,
     /// What definitions may know but never keep.
     pub secrets: Secrets,
     /// Who gives leave to start.
@@ -136,6 +139,7 @@ impl Ports {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             functions: Functions::built_in(),
+            durable: DurableFunctions::none(),
             secrets: Secrets::none(),
             lifecycle: LifecycleSink::none(),
         }

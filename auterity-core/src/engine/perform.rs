@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::durable_fn::{Code, StepCall, Work};
 use super::execution::Active;
 use super::life::{Core, Life};
 use super::mask::Mask;
@@ -93,7 +94,8 @@ impl Active {
     fn work_of(&mut self, effect: u64) -> Option<impl Future<Output = Performed> + Send + 'static> {
         let (doing, request) = self.prepare(effect)?;
         let Some(registration) = doing.transactional(&request) else {
-            return Some(doing.work(request));
+            let body = self.body(effect, &request);
+            return Some(doing.work(request, body));
         };
         if let Ok(Request::Call {
             arguments,
@@ -117,6 +119,22 @@ impl Active {
             });
         }
         None
+    }
+
+    /// Makes the body of a durable function's step.
+    fn body(&self, effect: u64, request: &Result<Request, Problem>) -> Option<Work> {
+        let (Ok(Request::Step { step, attempt, .. }), Code::Function(driver)) =
+            (request, &self.progress.code)
+        else {
+            return None;
+        };
+        let identity = &self.progress.identity;
+        let call = StepCall {
+            scope: self.life.scope(identity.tenant),
+            key: format!("{}-{effect}", identity.execution),
+            attempt: *attempt,
+        };
+        driver.body(*step, call)
     }
 
     /// Tells whether these effects may begin before the commit of the events they follow
@@ -146,7 +164,7 @@ impl Active {
         let state = &self.progress.state;
         // A later event of the same entry may have given the effect up, or suspended the
         // execution. A resumed one asks again for everything that is not at its end.
-        let begins = state.expects(effect) && !state.is_suspended();
+        let begins = state.expects(effect) && !state.is_suspended() && !self.progress.lacks_code();
         let is_begun = self.handles.contains_key(&effect)
             || self.done.iter().any(|done| done.effect() == effect)
             || self
@@ -214,7 +232,7 @@ impl Doing {
         matches!(found.callable(), Callable::Transactional(_)).then(|| Arc::clone(found))
     }
 
-    async fn work(self, request: Result<Request, Problem>) -> Performed {
+    async fn work(self, request: Result<Request, Problem>, body: Option<Work>) -> Performed {
         let effect = self.effect;
         let mut messages = Vec::new();
         let result = match request {
@@ -234,6 +252,9 @@ impl Doing {
                 };
                 self.call(&function, called).await
             }
+            Ok(Request::Step {
+                task, time_ms_max, ..
+            }) => Box::pin(self.step(&task, body, time_ms_max)).await,
             Ok(Request::Known { result }) => {
                 return Performed::Ended {
                     effect,
@@ -299,6 +320,29 @@ impl Doing {
             result = work => result,
             most = self.time_over(registration.time_max()) => {
                 let detail = format!("the function took longer than {most:#}");
+                Err(Problem::new(ProblemKind::Timeout, detail))
+            }
+        }
+    }
+
+    /// Does the body of a durable function's step.
+    async fn step(
+        &self,
+        task: &str,
+        body: Option<Work>,
+        time_ms_max: Option<u64>,
+    ) -> Result<Value, Problem> {
+        let Some(body) = body else {
+            let detail = format!("the durable function has no body for {task}");
+            return Err(Problem::new(ProblemKind::Runtime, detail));
+        };
+        let most = time_ms_max.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
+        let _running = self.core.meter.calls();
+        tokio::select! {
+            biased;
+            result = unwound(task, "step", body) => result,
+            most = self.time_over(most.map(SignedDuration::from_millis)) => {
+                let detail = format!("the step took longer than {most:#}");
                 Err(Problem::new(ProblemKind::Timeout, detail))
             }
         }
@@ -407,13 +451,21 @@ pub(super) async fn guarded(
     invocation: Invocation,
 ) -> Result<Value, Problem> {
     let task = invocation.task.clone();
-    AssertUnwindSafe(function.call(invocation))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
-            tracing::error!(%task, "a function panicked");
-            Err(Problem::new(ProblemKind::Runtime, "the function panicked"))
-        })
+    unwound(&task, "function", function.call(invocation)).await
+}
+
+/// Does work whose panic is its own problem only.
+async fn unwound(
+    task: &str,
+    what: &str,
+    work: impl Future<Output = Result<Value, Problem>>,
+) -> Result<Value, Problem> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    result.unwrap_or_else(|_| {
+        tracing::error!(%task, "a {what} panicked");
+        let detail = format!("the {what} panicked");
+        Err(Problem::new(ProblemKind::Runtime, detail))
+    })
 }
 
 fn unknown_function(name: &str) -> Problem {

@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::options::Options;
-use crate::definition::{CompileOptions, Externals, Mistake, Program, ProgramHash, compile};
+use super::durable_fn::DurableFunctions;
+use super::options::{Options, Ports};
+use crate::definition::{
+    CompileOptions, Externals, Mistake, Program, ProgramHash, WorkflowRef, compile,
+};
 use crate::functions::Functions;
 use crate::store::{DefinitionRow, Store};
 use crate::{Error, ErrorKind, Scope, TenantId};
@@ -26,16 +29,18 @@ type Found = (Arc<DefinitionRow>, Arc<Program>);
 pub(super) struct Programs {
     store: Arc<dyn Store>,
     functions: Functions,
+    durable: DurableFunctions,
     limits: crate::definition::Limits,
     compiled: Mutex<HashMap<ProgramHash, Arc<Program>>>,
     named: Mutex<HashMap<Name, (Timestamp, Found)>>,
 }
 
 impl Programs {
-    pub(super) fn new(store: Arc<dyn Store>, functions: Functions, options: &Options) -> Self {
+    pub(super) fn new(ports: &Ports, options: &Options) -> Self {
         Self {
-            store,
-            functions,
+            store: Arc::clone(&ports.store),
+            functions: ports.functions.clone(),
+            durable: ports.durable.clone(),
             limits: options.definition.clone(),
             compiled: Mutex::default(),
             named: Mutex::default(),
@@ -49,9 +54,11 @@ impl Programs {
         externals: Option<&Externals>,
     ) -> Result<Arc<Program>, Vec<Mistake>> {
         let known = |name: &str| self.functions.contains(name);
+        let durable = |workflow: &WorkflowRef| self.durable.get(workflow).is_some();
         let options = CompileOptions {
             limits: self.limits.clone(),
             functions: Some(&known),
+            durable: Some(&durable),
             externals,
         };
         compile(text, &options).map(Arc::new)
@@ -133,6 +140,7 @@ impl Programs {
         let options = CompileOptions {
             limits: self.limits.clone(),
             functions: None,
+            durable: None,
             externals: externals.as_ref(),
         };
         let program = compile(&row.text, &options)

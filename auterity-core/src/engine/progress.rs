@@ -7,18 +7,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::control::Command;
+use super::durable_fn::Code;
 use super::feed::Growth;
 use super::figures::Tally;
 use super::life::Core;
 use super::stretch::Stretch;
+use super::worker::LACKING_WAIT;
 use crate::definition::Program;
 use crate::interpreter::{
-    Effect, EffectResult, End, Event, Machine, Problem, ProblemKind, STATE_FORMAT, State,
-    Transition, transition, write_records,
+    Effect, EffectResult, End, Event, Problem, ProblemKind, STATE_FORMAT, State, write_records,
 };
 use crate::store::{
-    Correlation, Ended, Entry, EventRow, ExecutionRow, FaultSignature, InboxMessage, Loaded,
-    MessageKind, Next, Parent, Snapshot, Status, Subscription, TEXT_BYTES_MAX,
+    Correlation, Ended, Entry, EventRow, ExecutionRow, FaultSignature, InboxMessage, MessageKind,
+    Next, Parent, Snapshot, Status, Subscription, TEXT_BYTES_MAX,
 };
 use crate::{Error, ErrorKind, ExecutionId, InboxId, TenantId};
 
@@ -47,14 +48,15 @@ pub(super) struct Given {
 pub(super) struct Progress {
     pub(super) identity: Identity,
     pub(super) state: State,
+    pub(super) code: Code,
     /// The last event applied.
     pub(super) sequence: u64,
     /// The last event of the newest snapshot.
     pub(super) snapshot: u64,
     /// How large the newest snapshot is.
-    snapshot_bytes: usize,
+    pub(super) snapshot_bytes: usize,
     /// How large the events after it are together.
-    tail_bytes: usize,
+    pub(super) tail_bytes: usize,
 }
 
 /// An entry ready to be appended, and what is to be done after its commit.
@@ -72,90 +74,12 @@ impl Progress {
         Self {
             identity,
             state,
+            code: Code::Definition,
             sequence: 0,
             snapshot: 0,
             snapshot_bytes: 0,
             tail_bytes: 0,
         }
-    }
-
-    /// Rebuilds the progress from snapshot and tail. The newest state that an event
-    /// carries takes the place of everything before it.
-    pub(super) async fn recover(core: &Core, loaded: &Loaded) -> Result<Self, Error> {
-        let damaged = |what: &str| {
-            Error::new(
-                ErrorKind::Corrupt,
-                format!("the journal of an execution is damaged: {what}"),
-            )
-            .with("execution", loaded.execution)
-        };
-        let mut state = State::new(loaded.started_at);
-        let (mut sequence, mut snapshot) = (0, 0);
-        let (mut snapshot_bytes, mut tail_bytes) = (0, 0);
-        if let Some(kept) = loaded.snapshot.as_ref() {
-            if kept.format != STATE_FORMAT {
-                return Err(damaged("its snapshot has a format of another version"));
-            }
-            state = State::from_snapshot(&kept.state)
-                .map_err(|error| damaged("its snapshot cannot be read").with_source(error))?;
-            (sequence, snapshot) = (kept.sequence, kept.sequence);
-            snapshot_bytes = kept.state.len();
-        }
-        let mut events = Vec::with_capacity(loaded.tail.len());
-        let newest = |row: &EventRow| Event::is_rebuilding(row.kind);
-        let from = loaded.tail.iter().rposition(newest).unwrap_or(0);
-        for row in &loaded.tail {
-            sequence += 1;
-            if row.sequence != sequence {
-                return Err(damaged("an event is missing"));
-            }
-        }
-        for row in &loaded.tail[from..] {
-            let event: Event = serde_json::from_str(&row.payload)
-                .map_err(|error| damaged("an event cannot be read").with_source(error))?;
-            events.push((event, row.at));
-            tail_bytes += row.payload.len() + row.records.len();
-        }
-        let carried = events.first().and_then(|(event, _)| event.rebuilt());
-        let hash = carried
-            .map(|rebuilt| rebuilt.program)
-            .or_else(|| state.program());
-        let program = core
-            .programs
-            .pinned(loaded.tenant, hash.unwrap_or(loaded.program))
-            .await?;
-        let mut progress = Self {
-            identity: Identity {
-                tenant: loaded.tenant,
-                execution: loaded.execution,
-                program,
-                parent: loaded.parent,
-                started_at: loaded.started_at,
-                priority: loaded.priority,
-                given: None,
-            },
-            state,
-            sequence,
-            snapshot,
-            snapshot_bytes,
-            tail_bytes,
-        };
-        let mut stretch = Stretch::begin();
-        for (event, at) in &events {
-            stretch.rest().await;
-            progress.transition(core, event, *at);
-        }
-        Ok(progress)
-    }
-
-    fn transition(&mut self, core: &Core, event: &Event, at: Timestamp) -> Transition {
-        let machine = Machine {
-            program: &self.identity.program,
-            execution: self.identity.execution,
-            limits: &core.options.execution,
-            budget: &core.options.expression,
-        };
-        transition(&machine, &mut self.state, event, at)
     }
 
     /// Applies events and makes the entry that records them.
@@ -176,6 +100,9 @@ impl Progress {
         for event in events {
             stretch.rest().await;
             effects.extend(self.record(core, (event, now), (&mut rows, &mut tally))?);
+        }
+        if let Some(event) = self.given_up() {
+            effects.extend(self.record(core, (&event, now), (&mut rows, &mut tally))?);
         }
         let mut next = self.next(core, &effects, idle, now)?;
         let mut snapshot = None;
@@ -216,7 +143,8 @@ impl Progress {
         (rows, tally): (&mut Vec<EventRow>, &mut Tally),
     ) -> Result<Vec<Effect>, Error> {
         self.sequence += 1;
-        let transition = self.transition(core, event, at);
+        let (advanced, transition) = self.move_on(core, event, at);
+        let event = advanced.as_ref().unwrap_or(event);
         tally.add_records(&transition.records);
         let payload = to_json(event)?;
         let records = write_records(&transition.records, event, at).map_err(unwritable)?;
@@ -232,6 +160,11 @@ impl Progress {
     }
 
     fn wants_snapshot(&self, core: &Core, next: &Next) -> bool {
+        if self.identity.program.is_durable() {
+            // Its function is answered from the journal: only where it is called with
+            // nothing behind it is what was before not needed any more.
+            return self.state.begins_anew() && 1 < self.sequence;
+        }
         // A large state is not written anew for a few small events: what snapshots
         // write is at most as much as what the events do.
         let pays = self.snapshot_bytes <= self.tail_bytes;
@@ -293,13 +226,19 @@ impl Progress {
         if let Some(end) = self.state.end() {
             return Ok(Next::Ended(self.ended(end, now)?));
         }
+        if idle && !self.state.is_suspended() && matches!(self.code, Code::Missing) {
+            return Ok(Next::Parked {
+                due: Some(now + LACKING_WAIT),
+                waiting_for: Some(self.wanted_worker()),
+            });
+        }
         let due = self.state.next_due();
         let soon = due.is_some_and(|due| due <= now + core.options.park_after);
         // A child that is awaited needs nobody in memory once it is started.
         let busy = effects
             .iter()
             .any(|effect| matches!(effect, Effect::Perform { .. } | Effect::Continue));
-        if !idle || soon || busy || self.state.is_ready() {
+        if !idle || soon || busy || self.is_ready() || self.is_stuck().is_some() {
             return Ok(Next::Owned);
         }
         Ok(Next::Parked {

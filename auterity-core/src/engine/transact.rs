@@ -171,7 +171,7 @@ impl Active {
                         let message = "the execution ended in another way";
                         return Err(Error::new(ErrorKind::Fenced, message));
                     };
-                    self.progress = Progress::recover(&self.core, &loaded).await?;
+                    self.progress = Progress::take_up(&self.core, &loaded).await?;
                     return Ok(());
                 }
                 Err(error) => transact.patiently(error).await?,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
+use super::durable_fn::Code;
 use super::execution::Active;
 use super::figures::{self, Meter};
 use super::handle::Handle;
@@ -38,6 +39,9 @@ const POLL_PARTS: i32 = 20;
 
 /// How long an execution that this engine cannot load waits for another one.
 pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
+
+/// How long an execution whose durable function this engine lacks waits for another one.
+pub(super) const LACKING_WAIT: Duration = Duration::from_secs(2);
 
 /// A running engine. Dropping it ends the work like a crash; [`stop`](Self::stop)
 /// ends it in order.
@@ -329,8 +333,8 @@ impl Worker {
                 let execution = claim.execution;
                 tracing::error!(error = ?error, %execution, "an execution cannot be loaded");
                 let due = core.now() + UNREADABLE_WAIT;
-                life.put_back(claim, due, Some("an engine that can read it"))
-                    .await;
+                let waiting_for = Some("an engine that can read it".to_owned());
+                life.put_back(claim, due, waiting_for).await;
             }
         }
         Ok(())
@@ -370,10 +374,20 @@ impl Worker {
         permit: OwnedSemaphorePermit,
     ) -> Result<(), Error> {
         let core = &self.core;
-        let progress = Progress::recover(core, &loaded).await?;
+        let progress = Progress::take_up(core, &loaded).await?;
         if progress.identity.program.hash() != loaded.program {
             // A crash came between the change of version and the row that shows it.
             core.label(&progress.identity).await;
+        }
+        if matches!(progress.code, Code::Missing) && loaded.inbox.is_empty() {
+            let claim = Claim {
+                tenant: loaded.tenant,
+                execution: loaded.execution,
+            };
+            let due = core.now() + LACKING_WAIT;
+            life.put_back(claim, due, Some(progress.wanted_worker()))
+                .await;
+            return Ok(());
         }
         let first = match &loaded.input {
             Some(input) if progress.sequence == 0 => Some(begin(input)?),

@@ -49,6 +49,7 @@ pub use store::{KeyValue, StoreAction, StoreAnswer, StoreItem};
 pub(crate) use transactional::Transactional;
 pub use transactional::TransactionalFunction;
 pub use typed::{Typed, TypedFunction};
+pub(crate) use typed::{Types, written};
 
 use crate::interpreter::Problem;
 

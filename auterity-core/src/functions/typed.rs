@@ -74,13 +74,13 @@ impl<F: TypedFunction> Function for Typed<F> {
 
 /// The schemas of a function's types.
 #[derive(Debug)]
-pub(super) struct Types {
-    pub(super) signature: Signature,
+pub(crate) struct Types {
+    pub(crate) signature: Signature,
     input: Option<SchemaCheck>,
 }
 
 impl Types {
-    pub(super) fn of<I: JsonSchema, O: JsonSchema>() -> Self {
+    pub(crate) fn of<I: JsonSchema, O: JsonSchema>() -> Self {
         // In one piece: forms and editors need not resolve references.
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
@@ -122,7 +122,7 @@ impl Types {
 }
 
 /// Gives an output as JSON.
-pub(super) fn written(output: &impl Serialize) -> Result<Value, Problem> {
+pub(crate) fn written(output: &impl Serialize) -> Result<Value, Problem> {
     serde_json::to_value(output).map_err(|error| {
         let detail = format!("the function's output cannot be written as JSON: {error}");
         Problem::new(ProblemKind::Runtime, detail)

@@ -96,7 +96,7 @@ pub(crate) fn read(
 
 /// What the event gave a task.
 fn given(event: &Event) -> Option<&Value> {
-    match event {
+    match event.cause() {
         Event::EffectEnded {
             result: EffectResult::Value(value),
             ..

@@ -22,6 +22,18 @@ pub const CANCELLED: &str = "urn:auterity:error:cancelled";
 const CANCELLED_STATUS: u16 = 499;
 
 impl State {
+    /// Checks that a task, or a step of a durable function, is at work: named by its JSON
+    /// pointer or by pointer, `#` and activation.
+    ///
+    /// # Errors
+    /// Says in words why it is not.
+    pub(crate) fn check_at_work(&self, program: &Program, wanted: &str) -> Result<(), String> {
+        if program.is_durable() {
+            return self.step_at_work(program.root_reference(), wanted);
+        }
+        self.at_work(program, wanted).map(drop)
+    }
+
     /// Finds a task that is at work, by its JSON pointer or by pointer, `#` and
     /// activation; gives its thread and its place in the stack.
     ///

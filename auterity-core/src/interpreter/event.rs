@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{End, Order, Problem, Rebuilt};
+use super::{Advance, End, Order, Problem, Rebuilt};
 use crate::ExecutionId;
 
 /// What an effect gave.
@@ -85,6 +85,13 @@ pub enum Event {
     },
     /// A long stretch without effects goes on.
     Continued,
+    /// Another event, and what a durable function did when it heard of it.
+    FunctionAdvanced {
+        /// The other event.
+        after: Box<Event>,
+        /// What the function did.
+        advance: Advance,
+    },
     /// The engine cannot go on with it: the database does not take it as it is.
     Failed {
         /// Why.
@@ -177,6 +184,15 @@ impl Event {
         )
     }
 
+    /// Gives what happened, without what a durable function did then.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::FunctionAdvanced { after, .. } => after,
+            other => other,
+        }
+    }
+
     /// Gives the state that the event puts in place of the one before it, if it does.
     #[must_use]
     pub fn rebuilt(&self) -> Option<&Rebuilt> {
@@ -220,6 +236,7 @@ impl Event {
             Self::ResumeRequested { .. } => "execution.resumed",
             Self::TaskSkipped { .. } => "task.skipped",
             Self::Continued => "execution.continued",
+            Self::FunctionAdvanced { after, .. } => after.kind(),
             Self::Failed { .. } => "execution.failed",
             Self::Ended { .. } => "execution.ended",
             Self::Retried { .. } => "execution.retried",

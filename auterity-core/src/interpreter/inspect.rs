@@ -1,5 +1,6 @@
 //! What people are told about a state.
 
+use super::durable::Log;
 use super::state::{Frame, State, Waiting};
 use crate::definition::{Program, TaskIndex};
 
@@ -16,14 +17,20 @@ impl State {
                 Frame::List(_) => None,
             })
         });
-        innermost.map(|task| task.reference.clone()).collect()
+        let function = program.root_reference();
+        let steps = self.durable.iter();
+        let steps = steps.flat_map(|log| log.pointers(function));
+        let innermost = innermost.map(|task| task.reference.clone());
+        innermost.chain(steps).collect()
     }
 
     /// Says in a word or two what the execution waits for, if it waits.
     #[must_use]
     pub fn waiting_for(&self, program: &Program) -> Option<String> {
         if self.is_suspended() {
-            return Some("to be resumed".to_owned());
+            let why = self.durable.as_ref().and_then(Log::stuck);
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            return Some(format!("to be resumed{why}"));
         }
         let mut words = Vec::new();
         for thread in self.threads.values() {
@@ -38,6 +45,7 @@ impl State {
                 Waiting::Effect { child: false, .. } | Waiting::Branches | Waiting::Nothing => {}
             }
         }
+        words.extend(self.durable.iter().flat_map(Log::waiting_for));
         (!words.is_empty()).then(|| words.join(", "))
     }
 }

@@ -3,6 +3,8 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use super::{Problem, ProblemKind};
+
 /// The limits of one execution. Reaching one faults the execution with a clear error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,8 @@ pub struct Limits {
     pub iterations_max: usize,
     /// Branches that may be open at once in an execution.
     pub branches_max: usize,
+    /// Steps that a durable function may ask for before it continues as new.
+    pub durable_steps_max: u64,
     /// Events that one `listen` may collect.
     pub events_collected_max: usize,
     /// Bytes of JSON of an input, an output or an effect's result.
@@ -43,11 +47,28 @@ impl Default for Limits {
             nesting_max: 32,
             iterations_max: 100_000,
             branches_max: 1_000,
+            durable_steps_max: 10_000,
             events_collected_max: 10_000,
             payload_bytes_max: 4 * 1024 * 1024,
             state_bytes_max: 64 * 1024 * 1024,
             record_output_bytes_max: 8 * 1024,
             cancel_grace: SignedDuration::from_mins(5),
         }
+    }
+}
+
+impl Limits {
+    /// Gives how deep a child execution is nested.
+    pub(super) fn nested(&self, parent: u32, awaited: bool) -> Result<u32, Problem> {
+        let nesting = if awaited { parent + 1 } else { 0 };
+        let most = self.nesting_max;
+        if nesting <= most {
+            return Ok(nesting);
+        }
+        let detail = format!(
+            "{most} executions above this one wait for its end already (limit nesting_max): \
+             does the workflow start itself without an end?"
+        );
+        Err(Problem::new(ProblemKind::Runtime, detail))
     }
 }

@@ -18,6 +18,10 @@ impl State {
     /// # Errors
     /// Gives every reason why a place has no counterpart, in words.
     pub fn mapped(&self, from: &Program, to: &Program) -> Result<Self, Vec<String>> {
+        if from.is_durable() || to.is_durable() {
+            let why = "a durable function keeps the version that it began with";
+            return Err(vec![why.to_owned()]);
+        }
         let map = Map {
             from,
             to,

@@ -9,6 +9,7 @@
 mod brief;
 mod control;
 mod data_flow;
+mod durable;
 mod effect;
 mod event;
 mod flow;
@@ -28,6 +29,8 @@ mod transition;
 
 pub(crate) use brief::{read as read_records, write as write_records};
 pub use control::CANCELLED;
+pub use durable::{Advance, Child, FunctionEnd, Tries, What, Wish};
+pub(crate) use durable::{News, act, hear};
 pub use effect::{Effect, Filter, FilterCorrelation, ParentClose};
 pub use event::{EffectResult, Event};
 pub use limits::Limits;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::control::split_path;
+use super::durable::Log;
 use super::state::{Frame, Progress, Waiting};
 use super::transition::halted;
 use super::{EffectResult, Event, Machine, State, TaskRecord, TaskState, transition};
@@ -100,6 +101,10 @@ impl Stretch<'_> {
         input: Option<&Arc<Value>>,
         now: Timestamp,
     ) -> Result<Option<PutBack>, String> {
+        if self.machine.program.is_durable() {
+            let why = "a durable function is called from its start: retry it from /";
+            return Err(why.to_owned());
+        }
         let mut last = State::new(now);
         let (seen, records) = self.look_for(wanted, &mut last);
         let Some(seen) = seen else { return Ok(None) };
@@ -280,6 +285,7 @@ impl State {
 
     /// Gives the awaited child executions, by their effects.
     pub fn children(&self) -> impl Iterator<Item = u64> {
+        let durable = self.durable.iter().flat_map(Log::children);
         self.threads
             .values()
             .filter_map(|thread| match thread.waiting {
@@ -289,6 +295,7 @@ impl State {
                 } => Some(effect),
                 _ => None,
             })
+            .chain(durable)
     }
 
     /// Never gives a number a second time: effects carry theirs to the outside.

@@ -30,6 +30,17 @@ pub enum Request {
         /// Whether the effect ends with what was called, and not with its start.
         awaited: bool,
     },
+    /// Do the body that a durable function has for a step.
+    Step {
+        /// The step's number.
+        step: u64,
+        /// Its JSON pointer.
+        task: String,
+        /// Which try this is, from 1.
+        attempt: u32,
+        /// How long it may take, in milliseconds; absent: as long as it takes.
+        time_ms_max: Option<u64>,
+    },
     /// Publish a `CloudEvent`; the effect's result is the event itself.
     Emit {
         /// The event in structured form.
@@ -75,6 +86,10 @@ pub fn request(
         return Ok(Request::Known {
             result: result.clone(),
         });
+    }
+    if let Some(log) = &state.durable {
+        let function = machine.program.root_reference();
+        return log.request(effect, (function, state.nesting, machine.limits));
     }
     let Some((thread, frame)) = asking(state, effect) else {
         return Err(Problem::new(
@@ -173,19 +188,8 @@ impl View<'_> {
     }
 
     fn child(&self, thread: u32, child: &RunWorkflow, input: &Data) -> Result<Request, Problem> {
-        let nesting = if child.awaited {
-            self.state.nesting + 1
-        } else {
-            0
-        };
-        let most = self.machine.limits.nesting_max;
-        if most < nesting {
-            let detail = format!(
-                "{most} executions above this one wait for its end already (limit \
-                 nesting_max): does the workflow start itself without an end?"
-            );
-            return Err(Problem::new(ProblemKind::Runtime, detail));
-        }
+        let limits = self.machine.limits;
+        let nesting = limits.nested(self.state.nesting, child.awaited)?;
         let input = match &child.input {
             Some(template) => self.fill(thread, template, input, &[])?,
             None => Value::clone(input),

@@ -153,18 +153,7 @@ impl Work<'_> {
         if self.state.is_suspended() {
             return;
         }
-        if self.out_of_grace() {
-            return;
-        }
-        if self
-            .state
-            .deadline
-            .is_some_and(|deadline| deadline <= self.now)
-        {
-            let detail = "the execution took longer than its timeout allows";
-            self.end(End::Faulted(
-                Problem::new(ProblemKind::Timeout, detail).at("/"),
-            ));
+        if self.out_of_grace() || self.out_of_time() {
             return;
         }
         let threads: Vec<u32> = self.state.threads.keys().copied().collect();
@@ -174,6 +163,17 @@ impl Work<'_> {
                 self.ready.push_back((thread, step));
             }
         }
+    }
+
+    /// Ends an execution that has had its time.
+    pub(super) fn out_of_time(&mut self) -> bool {
+        let over = self.state.deadline.is_some_and(|at| at <= self.now);
+        if over {
+            let detail = "the execution took longer than its timeout allows";
+            let problem = Problem::new(ProblemKind::Timeout, detail);
+            self.end(End::Faulted(problem.at("/")));
+        }
+        over
     }
 
     fn expired(&self, thread: u32) -> Option<Expired> {

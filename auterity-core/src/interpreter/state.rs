@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::durable::Log;
 use super::{EffectResult, Problem};
 use crate::definition::{Flow, ProgramHash};
 
@@ -57,6 +58,9 @@ pub struct State {
     /// Present from the request for the end until the last compensation is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cancelling: Option<Cancelling>,
+    /// Where a durable function stands, from its first call on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) durable: Option<Log>,
     pub(crate) end: Option<End>,
 }
 
@@ -272,6 +276,7 @@ impl State {
             known: BTreeMap::new(),
             suspended: None,
             cancelling: None,
+            durable: None,
             end: None,
         }
     }
@@ -285,16 +290,21 @@ impl State {
     /// Tells whether a result of this effect is still wanted.
     #[must_use]
     pub fn expects(&self, effect: u64) -> bool {
-        self.threads.values().any(|thread| {
-            matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
-        })
+        let durable = self.durable.as_ref();
+        durable.is_some_and(|log| log.performed().any(|performed| performed == effect))
+            || self.threads.values().any(|thread| {
+                matches!(thread.waiting, Waiting::Effect { effect: waiting, .. } if waiting == effect)
+            })
     }
 
     /// Tells whether events for this listening effect are still wanted.
     #[must_use]
     pub fn listens(&self, effect: u64) -> bool {
-        self.listening()
-            .any(|progress| progress.effect == effect && !progress.closed)
+        let durable = self.durable.as_ref();
+        durable.is_some_and(|log| log.listens(effect))
+            || self
+                .listening()
+                .any(|progress| progress.effect == effect && !progress.closed)
     }
 
     pub(crate) fn listening(&self) -> impl Iterator<Item = &ListenProgress> {
@@ -321,13 +331,15 @@ impl State {
     /// (again) when a worker takes the execution over. None while it is suspended.
     pub fn pending(&self) -> impl Iterator<Item = u64> {
         let suspended = self.is_suspended();
+        let durable = self.durable.iter().flat_map(Log::performed);
         self.threads
             .values()
-            .filter(move |_| !suspended)
             .filter_map(|thread| match thread.waiting {
                 Waiting::Effect { effect, .. } => Some(effect),
                 _ => None,
             })
+            .chain(durable)
+            .filter(move |_| !suspended)
     }
 
     /// Tells whether some thread could go on at once.
@@ -336,6 +348,7 @@ impl State {
         self.end.is_none()
             && !self.is_suspended()
             && (self.begins.is_some()
+                || self.durable.as_ref().is_some_and(Log::has_news)
                 || self
                     .threads
                     .values()
@@ -372,6 +385,7 @@ impl State {
             .chain(deadlines)
             .chain(self.deadline)
             .chain(grace)
+            .chain(self.durable.as_ref().and_then(Log::next_due))
             .min()
     }
 

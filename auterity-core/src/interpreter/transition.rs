@@ -103,7 +103,7 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(machine: &'a Machine<'a>, state: &'a mut State, now: Timestamp) -> Self {
+    pub(super) fn new(machine: &'a Machine<'a>, state: &'a mut State, now: Timestamp) -> Self {
         Self {
             machine,
             state,
@@ -124,6 +124,9 @@ impl Work<'_> {
     }
 
     fn apply(&mut self, event: &Event) {
+        if self.machine.program.is_durable() {
+            return self.apply_durable(event);
+        }
         match event {
             Event::Started { input, nesting } => self.begin(input, *nesting),
             Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
@@ -141,7 +144,8 @@ impl Work<'_> {
             Event::Retried { .. } | Event::Migrated { .. } | Event::Forked { .. } => {
                 self.listen_again();
             }
-            Event::Ended { .. } | Event::OrderRefused { .. } => {}
+            // The last is of durable functions only, which is none here.
+            Event::Ended { .. } | Event::OrderRefused { .. } | Event::FunctionAdvanced { .. } => {}
         }
         self.work_off();
     }
@@ -167,24 +171,9 @@ impl Work<'_> {
         if !self.state.threads.is_empty() {
             return;
         }
-        self.state.nesting = nesting;
-        self.state.raw_input = Data::clone(input);
-        self.state.started_at = self.now;
         let program = self.machine.program;
-        let prepared = self
-            .view()
-            .filter_in(OUTSIDE, &program.input, input)
-            .and_then(|input| {
-                let deadline = match &program.timeout {
-                    Some(timeout) => Some(self.view().due(OUTSIDE, &timeout.after, &input)?),
-                    None => None,
-                };
-                Ok((input, deadline))
-            });
-        match prepared {
-            Ok((input, deadline)) => {
-                self.state.input = Data::clone(&input);
-                self.state.deadline = deadline;
+        match self.begun(input, nesting) {
+            Ok(input) => {
                 self.state.threads.insert(
                     0,
                     Thread {
@@ -197,6 +186,21 @@ impl Work<'_> {
             }
             Err(problem) => self.end(End::Faulted(problem.at("/"))),
         }
+    }
+
+    /// Takes the raw input; gives what the definition makes of it.
+    pub(super) fn begun(&mut self, input: &Data, nesting: u32) -> Result<Data, Problem> {
+        self.state.nesting = nesting;
+        self.state.raw_input = Data::clone(input);
+        self.state.started_at = self.now;
+        let program = self.machine.program;
+        let input = self.view().filter_in(OUTSIDE, &program.input, input)?;
+        self.state.deadline = match &program.timeout {
+            Some(timeout) => Some(self.view().due(OUTSIDE, &timeout.after, &input)?),
+            None => None,
+        };
+        self.state.input = Data::clone(&input);
+        Ok(input)
     }
 
     fn effect_ended(&mut self, effect: u64, result: &EffectResult) {
@@ -259,6 +263,7 @@ impl Work<'_> {
         for thread in threads {
             self.drop_thread(thread);
         }
+        self.drop_steps();
         self.ready.clear();
         self.state.suspended = None;
         self.state.cancelling = None;

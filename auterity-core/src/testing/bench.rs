@@ -13,7 +13,10 @@ use super::fragment::only_task;
 use super::stage::{Stage, Time};
 use super::{Double, History};
 use crate::clock::{Clock, SeededEntropy};
-use crate::engine::{DeployError, Engine, Handle, Options, Ports, Secrets, StartRequest};
+use crate::engine::{
+    DeployError, DurableFunction, DurableFunctions, Engine, Handle, Options, Ports, Secrets,
+    StartRequest,
+};
 use crate::functions::{Function, Functions, Invocation};
 use crate::interpreter::Problem;
 use crate::store::Store;
@@ -36,6 +39,7 @@ pub struct Workbench {
     functions: Functions,
     real: Vec<(String, Arc<dyn Function>)>,
     doubles: Vec<(String, Double)>,
+    durable: DurableFunctions,
     secrets: BTreeMap<String, Value>,
     options: Options,
     start: Timestamp,
@@ -55,6 +59,7 @@ impl Workbench {
             functions: Functions::built_in(),
             real: Vec::new(),
             doubles: Vec::new(),
+            durable: DurableFunctions::none(),
             secrets: BTreeMap::new(),
             options: Options {
                 poll: POLL,
@@ -76,6 +81,14 @@ impl Workbench {
     #[must_use]
     pub fn with_double(mut self, name: impl Into<String>, double: &Double) -> Self {
         self.doubles.push((name.into(), double.clone()));
+        self
+    }
+
+    /// Registers a durable function; deploy its definition like any other. Time does not
+    /// stand while the bodies of its steps work.
+    #[must_use]
+    pub fn with_durable(mut self, function: DurableFunction) -> Self {
+        self.durable = self.durable.with(function);
         self
     }
 
@@ -158,6 +171,7 @@ impl Workbench {
             clock,
             entropy: Arc::new(SeededEntropy::new(1)),
             functions,
+            durable: self.durable.clone(),
             secrets: Secrets::fixed(self.secrets.clone()),
             ..Ports::new(store)
         }

@@ -15,6 +15,7 @@ mod asyncapi;
 mod container;
 mod definition;
 mod double;
+mod durable_fn;
 #[cfg(feature = "email")]
 mod email;
 mod engine;

@@ -6,6 +6,7 @@ use super::Compiler;
 use super::expressions::{Secrets, secrets_of};
 use super::externals::Called;
 use crate::definition::call::Call;
+use crate::definition::identity::WorkflowRef;
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path, suggestion};
 use crate::definition::program;
 use crate::definition::record::Part;
@@ -46,6 +47,10 @@ impl Compiler<'_> {
                     arguments,
                 });
             }
+            if name == program::DURABLE_FUNCTION {
+                self.durable_function(given.is_some(), pointer);
+                return Some(program::TaskKind::Call(program::Call::bare(name)));
+            }
             let given = given.clone().map(Value::Object);
             match self.external_call(name, given.as_ref(), pointer) {
                 Called::Elsewhere(kind) => return Some(*kind),
@@ -56,13 +61,7 @@ impl Compiler<'_> {
         }
         let function = call.function().to_owned();
         let Some(arguments) = call.arguments() else {
-            return Some(program::TaskKind::Call(program::Call {
-                function,
-                arguments: None,
-                secrets: Vec::new(),
-                awaited: true,
-                foreach: None,
-            }));
+            return Some(program::TaskKind::Call(program::Call::bare(&function)));
         };
         let called = match call {
             Call::AsyncApi(asked) => self.asyncapi(asked, &arguments, &with)?,
@@ -75,6 +74,44 @@ impl Compiler<'_> {
     fn defined(&self, name: &str) -> Option<usize> {
         let functions = self.definition.root.reusable.as_ref()?.functions.as_ref()?;
         functions.get_index_of(name)
+    }
+
+    /// Checks the task of a definition that stands for a durable function.
+    fn durable_function(&mut self, is_given: bool, pointer: &str) {
+        let root = &self.definition.root;
+        let first = root.tasks.first();
+        let alone = first.filter(|_| root.tasks.len() == 1);
+        let alone = alone.is_some_and(|task| pointer == pointer_join("/do/0", &task.name));
+        let wrong = |message: &str| {
+            let pointer = pointer_path(pointer, "call");
+            Finding::new("durable_function", pointer, Place::Value, message)
+        };
+        let function = program::DURABLE_FUNCTION;
+        if !alone || is_given {
+            let message = format!(
+                "a call of \"{function}\" is the only task of its definition, without `with`"
+            );
+            let hint = "start the workflow of a durable function with `run: workflow`";
+            return self.report(wrong(&message).with_hint(hint));
+        }
+        let document = &root.document;
+        let workflow = WorkflowRef {
+            namespace: document.namespace.0.clone(),
+            name: document.name.0.clone(),
+            version: document.version.0.clone(),
+        };
+        if self
+            .options
+            .durable
+            .is_some_and(|is_registered| !is_registered(&workflow))
+        {
+            let message = format!(
+                "there is no durable function {}/{} {}",
+                workflow.namespace, workflow.name, workflow.version
+            );
+            let hint = "the host registers durable functions in its code";
+            self.report(wrong(&message).with_hint(hint));
+        }
     }
 
     fn check_function(&mut self, name: &str, pointer: &str) {

@@ -37,6 +37,9 @@ pub struct CompileOptions<'a> {
     pub limits: Limits,
     /// Tells whether a function is registered; without it, names are not checked.
     pub functions: Option<&'a dyn Fn(&str) -> bool>,
+    /// Tells whether there is a durable function that the definition may stand for;
+    /// without it, that is not checked.
+    pub durable: Option<&'a dyn Fn(&WorkflowRef) -> bool>,
     /// What the definition takes from elsewhere. What is missing there is no mistake;
     /// the program says so.
     pub externals: Option<&'a Externals>,
@@ -47,6 +50,7 @@ impl fmt::Debug for CompileOptions<'_> {
         out.debug_struct("CompileOptions")
             .field("limits", &self.limits)
             .field("functions", &self.functions.is_some())
+            .field("durable", &self.durable.is_some())
             .field("externals", &self.externals)
             .finish()
     }

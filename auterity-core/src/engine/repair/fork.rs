@@ -80,7 +80,7 @@ impl Handle {
             gates,
             at: now,
         };
-        let progress = Progress::new(Identity {
+        let mut progress = Progress::new(Identity {
             tenant: scope.tenant(),
             execution: ExecutionId::generate(now, &*self.core.ports.entropy),
             program: target,
@@ -92,6 +92,8 @@ impl Handle {
                 attributes: start.attributes.clone(),
             })),
         });
+        let identity = &progress.identity;
+        progress.code = self.core.code(&identity.program, identity.execution);
         Ok(self.core.commit_start(progress, start, event).await?.id)
     }
 }

@@ -92,7 +92,7 @@ impl Scheduler {
                     Some(looked + self.core.options.poll)
                 }
             };
-            let latest = looked + LOOK_EVERY;
+            let latest = looked + LOOK_EVERY.max(self.core.options.poll.unsigned_abs());
             let next = next.map_or(latest, |next| next.min(latest));
             let clock = &self.core.ports.clock;
             tokio::select! {

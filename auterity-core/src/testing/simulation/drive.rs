@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::generate::{Generated, NAMESPACE, generate};
+use super::generate::{Generated, NAMESPACE, generate, generate_code};
 use super::ledger::Ledger;
 use super::process::{Process, World};
 use super::{Report, check};
@@ -55,7 +55,11 @@ impl Plan {
         }
         let roots = executions.div_ceil(2).max(1);
         for number in 0..roots {
-            let root = generate(random, format!("root-{number}"), &names);
+            let root = if random.chance(300) {
+                generate_code(random, &names)
+            } else {
+                generate(random, format!("root-{number}"), &names)
+            };
             definitions.push(root);
         }
         let children_differ = definitions.iter().take(CHILDREN).any(|one| !one.comparable);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::code;
 use crate::testing::random::Random;
 
 /// Tasks of one definition, roughly.
@@ -48,6 +49,28 @@ pub(super) fn generate(random: &mut Random, name: String, children: &[String]) -
         text: definition.to_string(),
         input: json!({ "n": random.below(100) }),
         name,
+        events,
+        comparable,
+    }
+}
+
+/// Makes an input of the durable function: a script.
+pub(super) fn generate_code(random: &mut Random, children: &[String]) -> Generated {
+    let mut generator = Generator {
+        random,
+        children,
+        tasks: 0,
+        events: Vec::new(),
+        comparable: true,
+    };
+    let script = generator.script(0);
+    let Generator {
+        events, comparable, ..
+    } = generator;
+    Generated {
+        name: code::NAME.to_owned(),
+        text: code::definition(),
+        input: json!({ "n": random.below(100), "script": script }),
         events,
         comparable,
     }
@@ -188,6 +211,43 @@ impl Generator<'_> {
         self.tasks += 1;
         let body = named(&format!("t{}", self.tasks), task);
         json!({ "try": [body], "catch": { "as": "problem" } })
+    }
+
+    /// A list of what the durable function does.
+    fn script(&mut self, depth: u32) -> Value {
+        let length = self.random.between(1, if depth == 0 { 7 } else { 3 });
+        let acts = (0..length).map(|_| self.act(depth));
+        Value::Array(acts.collect())
+    }
+
+    fn act(&mut self, depth: u32) -> Value {
+        match self.random.below(if depth == 0 { 10 } else { 7 }) {
+            0..=3 => json!({
+                "work": self.random.below(1_000),
+                "call": self.random.chance(300),
+                "fails": self.random.chance(200),
+                "tries": self.random.between(1, 3),
+            }),
+            4 => {
+                let longest = *self.random.pick(&[20, 900, 7_000]);
+                json!({ "sleep": self.random.between(1, longest) })
+            }
+            5 => {
+                let kind = format!("event-{}", self.events.len() + 1);
+                self.events.push(kind.clone());
+                json!({ "event": kind })
+            }
+            6 if !self.children.is_empty() => {
+                json!({ "child": self.random.pick(self.children), "n": self.random.below(100) })
+            }
+            7 => {
+                self.comparable = false;
+                json!({ "late": self.random.between(1, 400), "work": self.random.below(1_000) })
+            }
+            8 => json!({ "again": true }),
+            9 => json!({ "left": self.script(depth + 1), "right": self.script(depth + 1) }),
+            _ => json!({ "sleep": 1 }),
+        }
     }
 
     fn switched(&mut self, depth: u32, place: Place) -> Value {

@@ -81,7 +81,8 @@ impl State {
             return;
         };
         for row in &entry.events {
-            let event = serde_json::from_str(&row.payload);
+            let event: Result<Event, _> = serde_json::from_str(&row.payload);
+            let event = event.as_ref().map(Event::cause);
             let Ok(Event::EffectEnded { effect, .. } | Event::ChildEnded { effect, .. }) = event
             else {
                 continue;

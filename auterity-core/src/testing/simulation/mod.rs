@@ -21,6 +21,7 @@
 //! ```
 
 mod check;
+mod code;
 mod drive;
 mod generate;
 mod ledger;

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::code;
 use super::generate::{AHEAD, WORK};
 use super::ledger::Ledger;
 use crate::clock::{Clock, SeededEntropy};
-use crate::engine::{Engine, Handle, Options, Ports};
+use crate::engine::{DurableFunctions, Engine, Handle, Options, Ports};
 use crate::functions::{Durability, Function, Functions, Invocation, Registration};
 use crate::interpreter::{Problem, ProblemKind};
 use crate::store::{Entry, Fence, Outcome, Store};
@@ -55,16 +56,19 @@ impl Process {
             clock: real,
             weather: Arc::<Sky>::clone(&sky),
         });
-        let work = |stream| Work {
-            gate: Arc::clone(&gate),
-            clock: Arc::clone(&clock),
-            ledger: Arc::clone(&world.ledger),
-            random: Mutex::new(random.fork(stream)),
+        let work = |stream| {
+            Arc::new(Work {
+                gate: Arc::clone(&gate),
+                clock: Arc::clone(&clock),
+                ledger: Arc::clone(&world.ledger),
+                random: Mutex::new(random.fork(stream)),
+            })
         };
         let ahead = Registration::new(AHEAD, work(4)).durability(Durability::Pipelined);
         let ports = Ports {
             clock: Arc::<ProcessClock>::clone(&clock),
             entropy: Arc::new(SeededEntropy::new(random.fork(3).next())),
+            durable: DurableFunctions::none().with(code::function(work(5))),
             functions: Functions::none().with(WORK, work(2)).register(ahead),
             ..Ports::new(store)
         };
@@ -129,7 +133,7 @@ impl Weather for Sky {
 /// The functions of the generated definitions: its result depends on the arguments only,
 /// and it takes its time.
 #[derive(Debug)]
-struct Work {
+pub(super) struct Work {
     gate: Arc<Gate>,
     clock: Arc<ProcessClock>,
     ledger: Arc<Ledger>,
@@ -145,9 +149,21 @@ impl Function for Work {
             arguments,
             ..
         } = invocation;
+        self.done(&scope, &key, &arguments).await
+    }
+}
+
+impl Work {
+    /// Does it: for a call, or for a step of the durable function.
+    pub(super) async fn done(
+        &self,
+        scope: &Scope,
+        key: &str,
+        arguments: &Value,
+    ) -> Result<Value, Problem> {
         self.gate.pass().await;
         if let Actor::Engine(life) = scope.actor() {
-            self.ledger.body(&key, *life);
+            self.ledger.body(key, *life);
         }
         let millis = {
             let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +177,7 @@ impl Function for Work {
         if arguments["fails"] == json!(true) {
             return Err(Problem::new(ProblemKind::Communication, "it fails always"));
         }
-        Ok(json!({ "n": digest(&arguments) }))
+        Ok(json!({ "n": digest(arguments) }))
     }
 }
 

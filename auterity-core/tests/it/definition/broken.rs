@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use auterity_core::definition::{CompileOptions, Limits, Mistake, compile};
+use auterity_core::definition::{CompileOptions, Mistake, compile};
 use expect_test::expect_file;
 
 use super::places::check_places;
@@ -37,9 +37,8 @@ fn check_file(name: &str) {
 fn refused(text: &str) -> Vec<Mistake> {
     let is_registered = |name: &str| name == "sendMail";
     let options = CompileOptions {
-        limits: Limits::default(),
         functions: Some(&is_registered),
-        externals: None,
+        ..CompileOptions::default()
     };
     compile(text, &options).expect_err("a definition with mistakes")
 }

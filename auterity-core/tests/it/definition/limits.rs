@@ -13,8 +13,7 @@ const HEADER: &str = "document: { dsl: 1.0.3, namespace: n, name: n, version: 1.
 fn code(text: &str, limits: &Limits) -> &'static str {
     let options = CompileOptions {
         limits: limits.clone(),
-        functions: None,
-        externals: None,
+        ..CompileOptions::default()
     };
     let mistakes: Vec<Mistake> = compile(text, &options).expect_err("a definition with mistakes");
     check_places(text, None, &mistakes);

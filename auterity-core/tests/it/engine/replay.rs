@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auterity_core::clock::SeededEntropy;
-use auterity_core::definition::{CompileOptions, Limits, Program, compile};
+use auterity_core::definition::{CompileOptions, Program, compile};
 use auterity_core::expression::Budget;
 use auterity_core::interpreter::{
     self, Effect, EffectResult, Event, Machine, Order, Problem, ProblemKind, Rebuilt, Request,
@@ -56,11 +56,7 @@ const RETRIED: [&str; 6] = [
 ];
 
 fn program(rest: &str) -> Program {
-    let options = CompileOptions {
-        limits: Limits::default(),
-        functions: None,
-        externals: None,
-    };
+    let options = CompileOptions::default();
     compile(&definition("replay", rest), &options).expect("it compiles")
 }
 

@@ -143,6 +143,7 @@ impl Drive<'_> {
             }
             Ok(Request::Child { awaited, input, .. }) if awaited => input,
             Ok(Request::Child { .. }) => json!({"id": "exe_child"}),
+            Ok(Request::Step { task, .. }) => panic!("{task} is of a durable function"),
         };
         EffectResult::Value(Arc::new(value))
     }

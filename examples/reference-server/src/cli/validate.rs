@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use auterity_core::definition::{CompileOptions, Limits, Mistake, Position, compile};
+use auterity_core::definition::{CompileOptions, Mistake, Position, compile};
 use serde_json::json;
 
 use super::print;
@@ -21,9 +21,8 @@ pub(super) fn validate(
     let mut found = 0;
     for path in &options.files {
         let compile_options = CompileOptions {
-            limits: Limits::default(),
             functions: Some(&known),
-            externals: None,
+            ..CompileOptions::default()
         };
         let mistakes = match std::fs::read_to_string(path) {
             Ok(text) => compile(&text, &compile_options).err().unwrap_or_default(),

@@ -71,7 +71,7 @@ impl BulkWorker {
                     }
                 }
             }
-            let look = core.now() + LOOK_EVERY;
+            let look = core.now() + LOOK_EVERY.max(core.options.poll.unsigned_abs());
             tokio::select! {
                 biased;
                 () = draining.cancelled() => break,
