@@ -122,9 +122,12 @@ impl Active {
         let execution = self.progress.identity.execution;
         self.effects = effects;
         if let Err(error) = self.go_on().await {
-            tracing::error!(error = ?error, %execution, "an execution left memory");
             // What is committed stays. Another life goes on, or this one a little later.
-            if !matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Stopping) {
+            let over = matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Stopping);
+            if over || self.life.lost.is_cancelled() {
+                tracing::debug!(error = ?error, %execution, "an execution is left to others");
+            } else {
+                tracing::error!(error = ?error, %execution, "an execution left memory");
                 let tenant = self.progress.identity.tenant;
                 let due = self.core.now() + UNREADABLE_WAIT;
                 let claim = Claim { tenant, execution };

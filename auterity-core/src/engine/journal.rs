@@ -186,6 +186,9 @@ impl Writer {
                         self.lost.cancel();
                         return;
                     }
+                    if self.lost.is_cancelled() {
+                        return;
+                    }
                     tracing::error!(error = %error, "a journal batch was refused");
                 }
             }

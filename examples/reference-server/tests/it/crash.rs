@@ -35,7 +35,7 @@ fn kills() -> usize {
 }
 
 /// A repeatable sequence of delays, different for every kill.
-fn delay(seed: u64, turn: usize) -> Duration {
+pub(crate) fn delay(seed: u64, turn: usize) -> Duration {
     let mut mixed = seed ^ (turn as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^= mixed >> 27;
@@ -43,16 +43,19 @@ fn delay(seed: u64, turn: usize) -> Duration {
 }
 
 /// Starts what is not known to be started; stops at the first sign of a dead server.
-async fn start_some(server: &Server, user: &User, open: &mut Vec<usize>, most: usize) {
+pub(crate) async fn start_some(server: &Server, user: &User, open: &mut Vec<usize>, most: usize) {
     for _ in 0..most {
         let Some(number) = open.last().copied() else {
             return;
         };
         let key = format!("key-{number}");
         let path = "/workflows/test/five/executions";
-        let body = (Some("{\"input\":{}}"), Some(key.as_str()));
+        let input = format!("{{\"input\":{{\"n\":{number}}}}}");
+        let body = (Some(input.as_str()), Some(key.as_str()));
         match user.call(server, Method::POST, path, body).await {
             Ok((202 | 200, _)) => drop(open.pop()),
+            // The database is away: the outcome is unknown, and the key finds it out.
+            Ok((503, _)) => return,
             Ok((status, answer)) => panic!("{status}: {answer}"),
             Err(_) => return,
         }
@@ -62,7 +65,7 @@ async fn start_some(server: &Server, user: &User, open: &mut Vec<usize>, most: u
 async fn survives(database: Option<&str>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(folder.path(), database);
-    let user = User::sign_up(&server).await;
+    let mut user = User::sign_up(&server).await;
     user.deploy(&server, DEFINITION).await;
     let kills = kills();
     let seed = u64::from(std::process::id());
@@ -86,40 +89,47 @@ async fn survives(database: Option<&str>) {
     }
     let slowest = restarts.iter().max().copied().unwrap_or_default();
     println!("slowest restart to ready: {} ms", slowest.as_millis());
-    verify(&server, &user).await;
+    verify(&server, &mut user, EXECUTIONS).await;
 }
 
-async fn verify(server: &Server, user: &User) {
+/// Waits for the end of all executions and looks at what each of them recorded.
+pub(crate) async fn verify(server: &Server, user: &mut User, executions: usize) {
     let ids = all_ids(server, user).await;
-    assert_eq!(ids.len(), EXECUTIONS, "none lost, none started twice");
+    assert_eq!(ids.len(), executions, "none lost, none started twice");
     for id in &ids {
-        let ended = wait_for_end(server, user, id).await;
-        assert_eq!(ended["status"], "completed", "{ended}");
-        assert_eq!(ended["output"]["n"], 5, "{ended}");
-        let history = user
-            .get(server, &format!("/executions/{id}/events?limit=200"))
-            .await;
-        let mut completed: BTreeMap<String, u32> = BTreeMap::new();
-        for (place, event) in history["items"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .enumerate()
-        {
-            assert_eq!(event["sequence"], place + 1, "no gap in {history}");
-            for task in event["tasks"].as_array().expect("a list") {
-                if task["state"] == "completed" {
-                    let path = task["path"].as_str().expect("a path").to_owned();
-                    *completed.entry(path).or_default() += 1;
-                }
-            }
-        }
+        user.renew(server).await;
+        let history = ended(server, user, id).await;
+        let completed = completions(&history);
         assert_eq!(completed.len(), 5, "{history}");
         assert!(
             completed.values().all(|times| *times == 1),
             "recorded twice: {history}"
         );
     }
+}
+
+/// Waits for an execution's end and gives its history.
+pub(crate) async fn ended(server: &Server, user: &User, id: &str) -> Value {
+    let ended = wait_for_end(server, user, id).await;
+    assert_eq!(ended["status"], "completed", "{ended}");
+    user.get(server, &format!("/executions/{id}/events?limit=200"))
+        .await
+}
+
+/// Counts how often each activation of a task completed.
+pub(crate) fn completions(history: &Value) -> BTreeMap<String, u32> {
+    let mut completed = BTreeMap::new();
+    let events = history["items"].as_array().expect("a list");
+    for (place, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence"], place + 1, "no gap in {history}");
+        for task in event["tasks"].as_array().expect("a list") {
+            if task["state"] == "completed" {
+                let path = task["path"].as_str().expect("a path").to_owned();
+                *completed.entry(path).or_default() += 1;
+            }
+        }
+    }
+    completed
 }
 
 async fn all_ids(server: &Server, user: &User) -> BTreeSet<String> {

@@ -6,6 +6,7 @@
     reason = "helpers of tests: they fail by panic, tell what they skip and measure time"
 )]
 
+mod cluster;
 mod commands;
 mod crash;
 mod database;
