@@ -37,6 +37,10 @@ const WAITING_MAX: usize = 64;
 /// becomes due close together is taken on together.
 const POLL_PARTS: i32 = 20;
 
+/// The part of the polling time after which a worker that is always busy asks for what
+/// other processes have put for the executions that it has in memory.
+const FETCH_PARTS: i32 = 4;
+
 /// How long an execution that this engine cannot load waits for another one.
 pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 
@@ -242,9 +246,15 @@ struct Worker {
 
 impl Worker {
     async fn work(self, mut life: Arc<Life>) {
+        let mut fetch_at = self.core.now();
         loop {
             let mut look_at = None;
-            match self.beat(&life).await {
+            let fetches = fetch_at <= self.core.now();
+            let beaten = self.beat(&life, fetches).await;
+            if fetches {
+                fetch_at = self.core.now() + self.core.options.poll / FETCH_PARTS;
+            }
+            match beaten {
                 Ok(Looked { more: true, .. }) => continue,
                 Ok(looked) => look_at = looked.look_at,
                 Err(error) if error.kind() == ErrorKind::Fenced => {
@@ -263,6 +273,7 @@ impl Worker {
                 }
             }
             let (now, poll) = (self.core.now(), self.core.options.poll);
+            fetch_at = now;
             let soonest = now + poll / POLL_PARTS;
             let next = look_at.map_or(now + poll, |at| at.max(soonest).min(now + poll));
             tokio::select! {
@@ -274,8 +285,8 @@ impl Worker {
         }
     }
 
-    /// Renews the lease and takes on what is due.
-    async fn beat(&self, life: &Arc<Life>) -> Result<Looked, Error> {
+    /// Renews the lease and takes on what is due; asks for messages where told.
+    async fn beat(&self, life: &Arc<Life>, fetches: bool) -> Result<Looked, Error> {
         if life.lost.is_cancelled() {
             return Err(Error::new(ErrorKind::Fenced, "the lease is lost"));
         }
@@ -294,7 +305,10 @@ impl Worker {
         core.behind.store(room <= claims.len(), Ordering::Relaxed);
         let more = claims.len() == room && 0 < room;
         // Whatever comes of the messages, the claims are the worker's.
-        let fetched = self.fetch_messages(life).await;
+        let fetched = match fetches {
+            true => self.fetch_messages(life).await,
+            false => Ok(()),
+        };
         self.load(life, claims).await?;
         fetched?;
         if life.adrift.take() {

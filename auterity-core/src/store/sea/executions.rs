@@ -1,24 +1,18 @@
 //! Reads of executions, journal, inbox and subscriptions.
 
-use std::collections::HashMap;
-
 use sea_orm::{QueryResult, Value};
 
 use super::rows::{
-    effect, event, execution, execution_row, get, hash, message, number, snapshot, subscription,
-    tenant, text_or_none, time, workflow,
+    event, execution, execution_row, get, number, subscription, tenant, text_or_none, time,
 };
 use super::{SeaStore, selection};
 use crate::definition::WorkflowRef;
 use crate::store::fault::COUNTED_MAX;
 use crate::store::{
     Claim, Correlated, EventRow, ExecutionQuery, ExecutionRow, FaultGroup, FaultGroups,
-    FaultSignature, Filter, InboxMessage, Loaded, Page, Parent, Subscription,
+    FaultSignature, Filter, Page, Subscription,
 };
 use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
-
-/// Ids that one statement names at most: below SQLite's and PostgreSQL's limits.
-const IDS_MAX: usize = 500;
 
 /// Columns without payloads. Where an active execution stands is in its queue row.
 pub(super) const LIGHT: &str =
@@ -30,7 +24,7 @@ pub(super) const LIGHT: &str =
          ELSE 'waiting' END AS state,
     CASE WHEN q.owner IS NULL AND NOT q.ready THEN q.waiting_for END AS waiting_for";
 
-const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
+pub(super) const QUEUED: &str = "JOIN queue q ON q.tenant = e.tenant AND q.execution = e.id";
 
 impl SeaStore {
     pub(super) async fn fetch_execution(
@@ -203,15 +197,6 @@ impl SeaStore {
         Ok(found)
     }
 
-    pub(super) async fn fetch_inbox(
-        &self,
-        ids: &[ExecutionId],
-    ) -> Result<Vec<InboxMessage>, Error> {
-        let text = "SELECT id, execution, tenant, kind, effect, payload, at FROM inbox
-             WHERE NOT consumed AND execution IN (#) ORDER BY at, place";
-        self.by_ids(text, ids).await?.iter().map(message).collect()
-    }
-
     pub(super) async fn list_claims(&self, worker: WorkerId) -> Result<Vec<Claim>, Error> {
         let text = "SELECT tenant, execution FROM queue WHERE owner = $1 ORDER BY execution";
         let rows = self.all(text, vec![worker.as_uuid().into()]).await?;
@@ -222,89 +207,6 @@ impl SeaStore {
             })
         });
         claims.collect()
-    }
-
-    pub(super) async fn load_executions(&self, ids: &[ExecutionId]) -> Result<Vec<Loaded>, Error> {
-        let heads = format!(
-            "SELECT e.id, e.tenant, e.namespace, e.name, e.version, e.program, e.parent,
-                e.parent_effect, e.started_at, e.priority, q.gates IS NOT NULL AS gated,
-                CASE WHEN NOT EXISTS (SELECT 1 FROM journal j WHERE j.execution = e.id)
-                    THEN e.input END AS input
-             FROM execution e {QUEUED} WHERE e.id IN (#)"
-        );
-        let mut found: HashMap<ExecutionId, Loaded> = HashMap::new();
-        for row in self.by_ids(&heads, ids).await? {
-            let loaded = head(&row)?;
-            found.insert(loaded.execution, loaded);
-        }
-        let snapshots = "SELECT execution, sequence, format, state, checksum FROM snapshot
-             WHERE execution IN (#)";
-        for row in self.by_ids(snapshots, ids).await? {
-            let id = execution(&row, "execution")?;
-            if let Some(loaded) = found.get_mut(&id) {
-                loaded.snapshot = snapshot(&row)?;
-                if loaded.snapshot.is_none() {
-                    tracing::warn!(execution = %id, "a snapshot is damaged, using the journal");
-                }
-            }
-        }
-        self.load_tails(&mut found).await?;
-        for message in self.fetch_inbox(ids).await? {
-            if let Some(loaded) = found.get_mut(&message.execution) {
-                loaded.inbox.push(message);
-            }
-        }
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-    }
-
-    /// Adds the events after each snapshot that was read, or all. The snapshot in the
-    /// database may be newer by now, so its own number does not say where to begin.
-    async fn load_tails(&self, found: &mut HashMap<ExecutionId, Loaded>) -> Result<(), Error> {
-        let wanted: Vec<(ExecutionId, u64)> = found
-            .values()
-            .map(|loaded| {
-                let snapshot = loaded.snapshot.as_ref();
-                let after = snapshot.map_or(0, |snapshot| snapshot.sequence);
-                (loaded.execution, after)
-            })
-            .collect();
-        for some in wanted.chunks(IDS_MAX) {
-            let mut places = Vec::with_capacity(some.len());
-            let mut values: Vec<Value> = Vec::with_capacity(some.len() * 2);
-            for (id, after) in some {
-                values.push(id.as_uuid().into());
-                values.push(number(*after).into());
-                places.push(format!("(${}, ${})", values.len() - 1, values.len()));
-            }
-            let text = format!(
-                "WITH wanted (execution, after) AS (VALUES {})
-                 SELECT j.execution, j.sequence, j.at, j.kind, j.payload, j.records
-                 FROM wanted JOIN journal j
-                    ON j.execution = wanted.execution AND j.sequence > wanted.after
-                 ORDER BY j.execution, j.sequence",
-                places.join(", ")
-            );
-            for row in self.all(&text, values).await? {
-                if let Some(loaded) = found.get_mut(&execution(&row, "execution")?) {
-                    loaded.tail.push(event(&row)?);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Executes a read for many ids; `#` in the text stands for their list.
-    async fn by_ids(&self, text: &str, ids: &[ExecutionId]) -> Result<Vec<QueryResult>, Error> {
-        let mut rows = Vec::new();
-        for some in ids.chunks(IDS_MAX) {
-            let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
-            let values = some.iter().map(|id| id.as_uuid().into()).collect();
-            rows.extend(
-                self.all(&text.replace('#', &places.join(", ")), values)
-                    .await?,
-            );
-        }
-        Ok(rows)
     }
 }
 
@@ -317,29 +219,5 @@ fn fault_group(row: &QueryResult) -> Result<FaultGroup, Error> {
             error: text_or_none(row, "error")?,
             ..execution_row(row, false)?
         },
-    })
-}
-
-fn head(row: &QueryResult) -> Result<Loaded, Error> {
-    let parent = get::<Option<sqlx::types::Uuid>>(row, "parent")?;
-    Ok(Loaded {
-        tenant: tenant(row)?,
-        execution: execution(row, "id")?,
-        workflow: workflow(row)?,
-        program: hash(row, "program")?,
-        parent: match parent {
-            Some(id) => Some(Parent {
-                execution: ExecutionId::from_uuid(id),
-                effect: effect(row, "parent_effect")?,
-            }),
-            None => None,
-        },
-        started_at: time(row, "started_at")?,
-        priority: get(row, "priority")?,
-        gated: get(row, "gated")?,
-        input: text_or_none(row, "input")?,
-        snapshot: None,
-        tail: Vec::new(),
-        inbox: Vec::new(),
     })
 }

@@ -8,6 +8,7 @@ mod bulk;
 mod definitions;
 mod executions;
 mod flow;
+mod loading;
 mod migration;
 #[cfg(test)]
 mod plans;

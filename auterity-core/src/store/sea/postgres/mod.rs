@@ -5,6 +5,7 @@
 
 mod amend;
 mod flow;
+mod loading;
 mod rows;
 mod task_progress;
 
