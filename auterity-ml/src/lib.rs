@@ -3,5 +3,6 @@
 mod error;
 pub mod mining;
 mod num;
+pub mod suggest;
 
 pub use error::{Error, ErrorKind};

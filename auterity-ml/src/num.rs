@@ -36,3 +36,13 @@ pub(crate) fn float_of_micros(micros: i64) -> f64 {
 pub(crate) fn float_of_sum(micros: i128) -> f64 {
     micros as f64
 }
+
+/// The largest index that is not above a number from 0 to 2^52.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "callers give parts of lengths, which are neither negative nor that large"
+)]
+pub(crate) fn index_of(number: f64) -> usize {
+    number as usize
+}

@@ -16,4 +16,5 @@ mod hostile;
 mod logs;
 mod read;
 mod round_trip;
+mod suggest;
 mod summary;

@@ -4,6 +4,7 @@ mod migrate;
 mod mine;
 mod run;
 mod serve;
+mod suggest;
 mod validate;
 
 use std::io::{IsTerminal, Write};
@@ -37,6 +38,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
             validate::validate(&settings, &options, common.json())
         }
         Command::Mine(options) => mine::mine(&options, common.json()),
+        Command::Suggest { action } => suggest::suggest(&action, common.json()),
         Command::Migrate(options) => {
             let settings = Settings::read(&common, None)?;
             start_logging(&settings, true)?;

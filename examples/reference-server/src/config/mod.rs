@@ -201,6 +201,12 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Tell what an event log shows: what happens, how often, and where time is lost
     Mine(Mine),
+    /// Learn from event logs what comes next and how long it takes
+    Suggest {
+        /// What to do
+        #[command(subcommand)]
+        action: Suggest,
+    },
     /// Bring the database schema to this version
     Migrate(Migrate),
     /// Print the OpenAPI document
@@ -367,6 +373,28 @@ pub(crate) struct Mine {
     /// Read 03/04 as the third of April where the log does not tell
     #[arg(long)]
     pub(crate) day_first: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Suggest {
+    /// Learn from logs of ended cases, and write the model to a file
+    Train {
+        /// The logs: XES or CSV, also compressed by gzip
+        #[arg(required = true, value_name = "LOG")]
+        files: Vec<PathBuf>,
+        /// Where to write the model
+        #[arg(long, value_name = "FILE")]
+        model: PathBuf,
+    },
+    /// Learn from some logs, predict another one, and compare with what happened
+    Evaluate {
+        /// A log to learn from; several are learnt as one
+        #[arg(long, required = true, value_name = "LOG")]
+        train: Vec<PathBuf>,
+        /// The log to predict, whose cases began later
+        #[arg(long, value_name = "LOG")]
+        test: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

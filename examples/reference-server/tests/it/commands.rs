@@ -322,3 +322,46 @@ fn mine_says_why_it_cannot() {
         assert!(text.contains(said), "{text}");
     }
 }
+
+#[test]
+fn suggest_learns_and_says_how_good_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = |from: i64, to: i64| {
+        let mut rows = vec!["case,activity,time".to_owned()];
+        for case in from..to {
+            for (step, activity) in ["a", "b", "c"].into_iter().enumerate() {
+                let time =
+                    1_700_000_000 + case * 86_400 + 3600 * i64::try_from(step).expect("small");
+                rows.push(format!("{case},{activity},{time}"));
+            }
+        }
+        rows.join("\n")
+    };
+    let train = write(folder.path(), "train.csv", &rows(0, 100));
+    let test = write(folder.path(), "test.csv", &rows(100, 120));
+    let few = write(folder.path(), "few.csv", &rows(0, 10));
+    let model = folder.path().join("model.json").display().to_string();
+    let done = auterity(
+        folder.path(),
+        &["suggest", "train", &train, "--model", &model],
+    );
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(
+        std::fs::read_to_string(&model)
+            .expect("the model")
+            .contains("auterity-predictor-1")
+    );
+    let arguments = [
+        "suggest", "evaluate", "--train", &train, "--test", &test, "--json",
+    ];
+    let done = auterity(folder.path(), &arguments);
+    let told: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(told["next_activity"]["without_end"], 1.0);
+    assert_eq!(told["remaining_time"]["mae_days_from_2"], 0.0);
+    let done = auterity(
+        folder.path(),
+        &["suggest", "train", &few, "--model", &model],
+    );
+    assert_eq!(done.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("not enough history: 10 cases"));
+}
