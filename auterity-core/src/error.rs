@@ -12,6 +12,8 @@ pub enum ErrorKind {
     NotFound,
     /// The state of things forbids it, for example a version that exists already.
     Conflict,
+    /// The person may not do it.
+    Forbidden,
     /// The input is wrong; the same call cannot succeed.
     Invalid,
     /// A limit was reached; the message names it.

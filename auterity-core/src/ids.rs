@@ -142,6 +142,8 @@ ids! {
     ScheduleId = "sch";
     /// Names an operation on many executions.
     BulkId = "blk";
+    /// Names a task for a person.
+    HumanTaskId = "tsk";
 }
 
 impl InboxId {
@@ -180,6 +182,23 @@ impl BulkId {
     #[must_use]
     pub fn order(self, execution: ExecutionId) -> InboxId {
         InboxId(Uuid::new_v5(&self.0, execution.0.as_bytes()))
+    }
+}
+
+impl HumanTaskId {
+    /// Derives the id of a human task from the execution that asks and the effect in it,
+    /// so that it is the same whenever it is asked again.
+    #[must_use]
+    pub fn of(execution: ExecutionId, effect: u64) -> Self {
+        let mixed = Uuid::new_v5(&execution.0, format!("human task {effect}").as_bytes());
+        let millis = u64::try_from(execution.0.as_u128() >> 80).unwrap_or(0);
+        Self(at_time(mixed, millis))
+    }
+
+    /// Derives the id of the word that its execution gets.
+    #[must_use]
+    pub fn answer(self) -> InboxId {
+        InboxId(Uuid::new_v5(&self.0, b"answer"))
     }
 }
 

@@ -19,7 +19,8 @@ pub mod testing;
 pub use error::{Error, ErrorKind, Violation};
 pub use exact::check_exact;
 pub use ids::{
-    BulkId, ExecutionId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId, UserId, WorkerId,
+    BulkId, ExecutionId, HumanTaskId, InboxId, ParseIdError, ScheduleId, SessionId, TenantId,
+    UserId, WorkerId,
 };
 pub use routines::Routines;
 pub use scope::{Actor, Scope};

@@ -1,6 +1,8 @@
 //! A store that counts what the engine asks of the one behind it, for databases that
 //! do not count their transactions.
 
+mod human_tasks;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;

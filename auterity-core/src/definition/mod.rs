@@ -4,6 +4,7 @@
 //! [`compile`] makes a [`Program`] of it, which the engine executes. Both report
 //! every [`Mistake`] of the text in one go, each at its line and column.
 
+mod approval;
 mod auth;
 mod call;
 mod compile;
@@ -31,6 +32,8 @@ mod timeout;
 mod union;
 mod yaml;
 
+pub(crate) use approval::APPROVAL;
+pub use approval::{ApprovalArguments, Assignees, Escalation};
 pub(crate) use compile::compile_events;
 pub use compile::{CompileOptions, compile};
 pub use document::Definition;

@@ -234,6 +234,8 @@ pub(crate) enum TaskKind {
     Emit(Template),
     Listen(Listen),
     Call(Call),
+    /// A human task; gives its arguments.
+    Approval(Template),
     /// A call of a function of the definition's `use.functions`: the arguments
     /// are the input of the one task in the list.
     CallDefined {
@@ -258,6 +260,7 @@ impl TaskKind {
             Self::Emit(_) => "emit",
             Self::Listen(_) => "listen",
             Self::Call(_) | Self::CallDefined { .. } => "call",
+            Self::Approval(_) => "approval",
             Self::RunWorkflow(_) => "run",
         }
     }

@@ -11,7 +11,7 @@ use super::journal::{Appended, Journal};
 use super::progress::Prepared;
 use crate::Error;
 use crate::interpreter::Event;
-use crate::store::Entry;
+use crate::store::{Entry, HumanTaskChange};
 
 /// Events that may gather before the execution waits for the journal.
 const EVENTS_MAX: usize = 256;
@@ -128,6 +128,7 @@ fn merge(earlier: &mut Entry, later: Entry) {
         snapshot,
         subscribe,
         unsubscribe,
+        human_tasks,
         consumed,
         messages,
         next,
@@ -138,6 +139,9 @@ fn merge(earlier: &mut Entry, later: Entry) {
     }
     earlier.subscribe.extend(subscribe);
     earlier.unsubscribe.extend(unsubscribe);
+    for change in human_tasks {
+        HumanTaskChange::add_to(&mut earlier.human_tasks, change);
+    }
     earlier.consumed.extend(consumed);
     earlier.messages.extend(messages);
     earlier.next = next;

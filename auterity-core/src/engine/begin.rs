@@ -143,6 +143,7 @@ impl Core {
             snapshot: None,
             subscribe: Vec::new(),
             unsubscribe: Vec::new(),
+            human_tasks: Vec::new(),
             consumed: Vec::new(),
             messages: Vec::new(),
             next: Next::Queued,

@@ -305,10 +305,15 @@ impl Active {
             if !self.seen.insert(message.id) {
                 continue;
             }
+            let is_answer = message.kind == MessageKind::Answer;
             match as_event(&message) {
                 Some(Err(migration)) => {
                     self.migrations.push(migration);
                     continue;
+                }
+                // An answer that was taken came before the deadline that is seen only now.
+                Some(Ok(event)) if is_answer && self.progress.wants(&event) => {
+                    events.insert(0, event);
                 }
                 Some(Ok(event)) if self.progress.wants(&event) => events.push(event),
                 Some(Ok(_)) | None => {}
@@ -524,6 +529,10 @@ fn as_event(message: &InboxMessage) -> Option<Result<Event, (Order, ProgramHash)
             let result = serde_json::from_str(&message.payload).ok()?;
             Some(Event::ChildEnded { effect, result })
         }
+        (MessageKind::Answer, Some(effect)) => Some(Event::HumanTaskCompleted {
+            effect,
+            answer: Arc::new(read(&message.payload)?),
+        }),
         (MessageKind::Control, _) => {
             let command: Command = serde_json::from_str(&message.payload).ok()?;
             return Some(command.into_event(message.id));

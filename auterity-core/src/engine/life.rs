@@ -351,6 +351,7 @@ impl Life {
             snapshot: None,
             subscribe: Vec::new(),
             unsubscribe: Vec::new(),
+            human_tasks: Vec::new(),
             consumed: Vec::new(),
             messages: Vec::new(),
             next: Next::Parked {

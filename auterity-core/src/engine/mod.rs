@@ -25,6 +25,7 @@ mod figures;
 mod flow;
 mod handle;
 mod heartbeat;
+mod human_tasks;
 mod journal;
 mod life;
 mod lifecycle;
@@ -59,6 +60,9 @@ pub use feed::FeedItem;
 pub use figures::{Figures, Histogram, TaskFigures};
 pub use flow::Kept;
 pub use handle::{DeployError, Deployment, ExecutionView, Handle};
+pub use human_tasks::{
+    HumanTaskAction, HumanTaskAnswer, HumanTaskDetails, HumanTaskRights, HumanTaskView, Person,
+};
 pub use lifecycle::{LifecycleItem, LifecycleSink};
 pub use options::{Options, Ports, Secrets};
 pub use repair::{

@@ -15,6 +15,7 @@ use super::mask::Mask;
 use super::start::{Origin, StartRequest};
 use super::stretch::Stretch;
 use super::transact::Transact;
+use crate::definition::APPROVAL;
 use crate::functions::{Callable, Durability, Function, Heart, Invocation, Registration};
 use crate::interpreter::{
     Effect, EffectResult, Event, Machine, Problem, ProblemKind, Request, called_function, request,
@@ -63,7 +64,13 @@ impl Active {
                     }
                     self.transacting.retain(|one| one.doing.effect != effect);
                 }
-                Effect::Listen { .. } | Effect::Unlisten { .. } | Effect::Continue => {}
+                Effect::Listen { .. }
+                | Effect::Unlisten { .. }
+                | Effect::Ask { .. }
+                | Effect::Escalate { .. }
+                | Effect::Hold { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Continue => {}
             }
         }
     }
@@ -262,6 +269,7 @@ impl Doing {
                     messages,
                 };
             }
+            Ok(Request::Deadline { otherwise }) => Box::pin(self.decide(otherwise)).await,
             // Boxed, like the start of a child: the work of a call, which is most common,
             // then stays small enough to be moved around cheaply.
             Ok(Request::Emit { event }) => Box::pin(self.emit(event, &mut messages)).await,
@@ -476,6 +484,9 @@ fn unknown_function(name: &str) -> Problem {
         "grpc" | "asyncapi" | "mcp" | "a2a" | "email" => {
             format!("calls of kind {name} are off: the host has not enabled them")
         }
+        APPROVAL => "a function asks a person through a child execution whose definition has \
+                     `call: approval`"
+            .to_owned(),
         _ => format!(
             "there is no function named {name} in this engine; the host registers functions"
         ),

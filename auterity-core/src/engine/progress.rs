@@ -10,6 +10,7 @@ use super::control::Command;
 use super::durable_fn::Code;
 use super::feed::Growth;
 use super::figures::Tally;
+use super::human_tasks;
 use super::life::Core;
 use super::stretch::Stretch;
 use super::worker::LACKING_WAIT;
@@ -124,6 +125,7 @@ impl Progress {
             snapshot,
             subscribe: self.subscriptions(&effects)?,
             unsubscribe: unsubscribed(&effects),
+            human_tasks: human_tasks::changes(&self.identity, &effects, now)?,
             consumed,
             messages: self.messages(&effects, now)?,
             next,
@@ -200,6 +202,7 @@ impl Progress {
         match event {
             Event::CloudEventReceived { effect, .. } => self.state.listens(*effect),
             Event::ChildEnded { effect, .. } => self.state.expects(*effect),
+            Event::HumanTaskCompleted { effect, .. } => self.state.asks(*effect),
             _ => true,
         }
     }

@@ -411,6 +411,7 @@ fn event_of(execution: ExecutionId, sequence: u64) -> Entry {
         snapshot: None,
         subscribe: Vec::new(),
         unsubscribe: Vec::new(),
+        human_tasks: Vec::new(),
         consumed: Vec::new(),
         messages: Vec::new(),
         next: Next::Owned,

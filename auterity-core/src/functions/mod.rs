@@ -1,6 +1,7 @@
 //! What `call` tasks call: the port, the registry and the built-in functions.
 
 mod a2a;
+mod approval;
 mod asyncapi;
 mod documents;
 mod duration;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use a2a::A2a;
+pub(crate) use approval::approval;
 pub use asyncapi::{AsyncApi, AsyncApiOptions};
 pub use echo::Echo;
 #[cfg(feature = "email")]

@@ -105,6 +105,7 @@ fn given(event: &Event) -> Option<&Value> {
             result: EffectResult::Value(value),
             ..
         } => Some(value),
+        Event::HumanTaskCompleted { answer, .. } => Some(answer),
         _ => None,
     }
 }

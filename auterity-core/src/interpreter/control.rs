@@ -76,8 +76,9 @@ pub(super) fn split_path(path: &str) -> (&str, Option<u64>) {
 
 impl Work<'_> {
     pub(super) fn suspend(&mut self) {
-        if !self.state.is_cancelling() {
-            self.state.suspended.get_or_insert(self.now);
+        if !self.state.is_cancelling() && !self.state.is_suspended() {
+            self.state.suspended = Some(self.now);
+            self.hold_persons();
         }
     }
 
@@ -90,6 +91,7 @@ impl Work<'_> {
         let pending = self.state.pending();
         let effects: Vec<Effect> = pending.map(|effect| Effect::Perform { effect }).collect();
         self.out.effects.extend(effects);
+        self.ask_again();
         self.expire();
         self.work_off();
         self.go_on();

@@ -1,7 +1,10 @@
 //! What an execution wants done outside.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::definition::Assignees;
 
 /// Something to do after the event that asked for it is committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +33,61 @@ pub enum Effect {
         /// What becomes of it if it is a child execution.
         child: Option<ParentClose>,
     },
+    /// Let people answer a human task, or let them again.
+    Ask {
+        /// The effect's number.
+        effect: u64,
+        /// What they are asked.
+        human_task: Box<HumanTask>,
+    },
+    /// Let more people answer, and take the task from whoever has claimed it.
+    Escalate {
+        /// The effect's number.
+        effect: u64,
+        /// Who may answer too.
+        to: Assignees,
+    },
+    /// Let nobody answer for a while.
+    Hold {
+        /// The effect's number.
+        effect: u64,
+    },
+    /// Let nobody answer any more; an answer that was given does not count.
+    Withdraw {
+        /// The effect's number.
+        effect: u64,
+    },
     /// Append [`Continued`](super::Event::Continued) and go on.
     Continue,
+}
+
+/// A task for a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HumanTask {
+    /// The JSON pointer of the task in the definition.
+    pub task: String,
+    /// What is to be decided or done: one line.
+    pub title: String,
+    /// What one has to know for it.
+    pub description: Option<String>,
+    /// The JSON Schema of what is to be filled in.
+    pub form: Option<Value>,
+    /// What the person is shown.
+    pub data: Option<Value>,
+    /// What may come of it.
+    pub outcomes: Vec<String>,
+    /// Who may answer; everybody if nobody is named.
+    pub assignees: Assignees,
+    /// Since when it may be answered.
+    pub at: Timestamp,
+    /// Until when.
+    pub deadline: Option<Timestamp>,
+    /// The outcome at the deadline; without one it is a time-out error.
+    pub deadline_outcome: Option<String>,
+    /// When others may answer too, if that is still to come.
+    pub escalate_at: Option<Timestamp>,
+    /// Who they are.
+    pub escalate_to: Option<Assignees>,
 }
 
 /// What becomes of an awaited child execution when its parent stops waiting for it:

@@ -44,6 +44,13 @@ pub enum Event {
         /// What it gave.
         result: EffectResult,
     },
+    /// A person answered.
+    HumanTaskCompleted {
+        /// The effect that asked.
+        effect: u64,
+        /// Outcome, data, who, when and a comment.
+        answer: Arc<Value>,
+    },
     /// The time of a wait, a retry or a time-out has come.
     TimerFired,
     /// A `CloudEvent` came for a listening task.
@@ -139,11 +146,12 @@ pub enum Event {
 }
 
 /// The words of all kinds of events.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "execution.started",
     "effect.completed",
     "effect.failed",
     "child.ended",
+    "human_task.completed",
     "timer.fired",
     "cloud_event.received",
     "execution.cancel_requested",
@@ -228,6 +236,7 @@ impl Event {
                 ..
             } => "effect.failed",
             Self::ChildEnded { .. } => "child.ended",
+            Self::HumanTaskCompleted { .. } => "human_task.completed",
             Self::TimerFired => "timer.fired",
             Self::CloudEventReceived { .. } => "cloud_event.received",
             Self::CancelRequested { .. } => "execution.cancel_requested",

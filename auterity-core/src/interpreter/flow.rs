@@ -318,6 +318,9 @@ impl Work<'_> {
                 task.map(|frame| ParentClose::of(&program.task(TaskIndex(frame.task)).definition));
             self.out.effects.push(Effect::Abandon { effect, child });
         }
+        if let Waiting::Person { effect } = own.waiting {
+            self.out.effects.push(Effect::Withdraw { effect });
+        }
         own.waiting = Waiting::Nothing;
         let Some(frame) = own.top_task_mut() else {
             return;
@@ -331,7 +334,7 @@ impl Work<'_> {
                 });
             }
             Progress::Fork { .. } => self.drop_branches(thread),
-            Progress::Plain | Progress::Loop { .. } => {}
+            Progress::Plain | Progress::Loop { .. } | Progress::Person(_) => {}
         }
     }
 

@@ -41,6 +41,7 @@ impl State {
             match &thread.waiting {
                 Waiting::Until(at) => words.push(format!("{name}: until {at:.0}")),
                 Waiting::Events => words.push(format!("{name}: an event")),
+                Waiting::Person { .. } => words.push(format!("{name}: an approval")),
                 Waiting::Effect { child: true, .. } => words.push(format!("{name}: its child")),
                 Waiting::Effect { child: false, .. } | Waiting::Branches | Waiting::Nothing => {}
             }

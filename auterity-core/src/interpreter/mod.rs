@@ -31,7 +31,7 @@ pub(crate) use brief::{read as read_records, write as write_records};
 pub use control::CANCELLED;
 pub use durable::{Advance, Child, FunctionEnd, Tries, What, Wish};
 pub(crate) use durable::{News, act, hear};
-pub use effect::{Effect, Filter, FilterCorrelation, ParentClose};
+pub use effect::{Effect, Filter, FilterCorrelation, HumanTask, ParentClose};
 pub use event::{EffectResult, Event};
 pub use limits::Limits;
 pub use order::Order;

@@ -309,16 +309,18 @@ impl State {
     /// Keeps the results that later events have for what is under way, so that it is
     /// not done twice.
     pub fn know(&mut self, later: &[(Event, Timestamp)]) {
-        let pending: Vec<u64> = self.pending().collect();
         for (event, _) in later {
-            let (Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result }) =
-                event
-            else {
-                continue;
+            let (effect, known) = match event {
+                Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
+                    (*effect, result.clone())
+                }
+                Event::HumanTaskCompleted { effect, answer } => {
+                    (*effect, EffectResult::Value(Arc::clone(answer)))
+                }
+                _ => continue,
             };
-            if pending.contains(effect) {
-                let known: EffectResult = result.clone();
-                self.known.entry(*effect).or_insert(known);
+            if self.asks(effect) {
+                self.known.entry(effect).or_insert(known);
             }
         }
     }
@@ -337,8 +339,15 @@ impl State {
             for frame in &mut thread.stack {
                 let Frame::Task(frame) = frame else { continue };
                 frame.deadline.iter_mut().for_each(later);
-                if let Progress::Try(progress) = &mut frame.progress {
-                    progress.attempt_deadline.iter_mut().for_each(later);
+                match &mut frame.progress {
+                    Progress::Try(progress) => {
+                        progress.attempt_deadline.iter_mut().for_each(later);
+                    }
+                    Progress::Person(progress) => {
+                        progress.deadline.iter_mut().for_each(later);
+                        progress.escalate_at.iter_mut().for_each(later);
+                    }
+                    _ => {}
                 }
             }
         }

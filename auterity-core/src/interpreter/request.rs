@@ -61,6 +61,12 @@ pub enum Request {
         /// How many executions above the child wait for its end.
         nesting: u32,
     },
+    /// Decide a human task whose deadline has come: an answer that was given before it
+    /// counts, or else this.
+    Deadline {
+        /// What the task gives without an answer, or why it fails.
+        otherwise: Result<Value, Problem>,
+    },
     /// Nothing: the result is known from before the execution was put back.
     Known {
         /// The result.
@@ -119,6 +125,12 @@ pub fn request(
         TaskKind::Emit(template) => {
             view.emit(thread, template, &frame.input, (effect, frame.started_at))
         }
+        TaskKind::Approval(_) => frame
+            .person()
+            .map(|progress| Request::Deadline {
+                otherwise: progress.at_deadline(&task.reference),
+            })
+            .ok_or_else(|| Problem::new(ProblemKind::Runtime, "the task asks nobody")),
         TaskKind::RunWorkflow(child) => view.child(thread, child, &frame.input),
         _ => Err(Problem::new(ProblemKind::Runtime, "the task has no effect")),
     };

@@ -21,12 +21,14 @@ impl View<'_> {
         input: &Value,
     ) -> Result<Timestamp, Problem> {
         let span = self.span(thread, length, input)?;
-        add(self.now, &span).ok_or_else(|| {
-            Problem::new(
-                ProblemKind::Expression,
-                "a duration reaches beyond the calendar",
-            )
-        })
+        add(self.now, &span).ok_or_else(beyond)
+    }
+
+    /// Gives the time that lies the written length from now.
+    pub(super) fn after(&self, length: &Value) -> Result<Timestamp, Problem> {
+        let span = duration::from_value(length)
+            .map_err(|error| Problem::new(ProblemKind::Expression, error.to_string()))?;
+        add(self.now, &span).ok_or_else(beyond)
     }
 
     /// Gives the length in exact time, counted from now.
@@ -45,12 +47,7 @@ impl View<'_> {
             Length::Computed(expression) => expression,
         };
         let value = self.evaluate(thread, expression, input, &[])?;
-        let span = match &value {
-            Value::String(text) => duration::parse(text).ok(),
-            Value::Object(_) => duration::from_value(&value).ok(),
-            _ => None,
-        };
-        span.ok_or_else(|| {
+        duration::from_value(&value).map_err(|_| {
             let detail = "an expression for a duration must give an ISO 8601 text or an object \
                           of days, hours, minutes, seconds and milliseconds";
             Problem::new(ProblemKind::Expression, detail)
@@ -127,6 +124,11 @@ fn share(execution: ExecutionId, attempt: u32, activations: u64) -> f64 {
     f64::from(top) / f64::from(u32::MAX)
 }
 
+fn beyond() -> Problem {
+    let detail = "a duration reaches beyond the calendar";
+    Problem::new(ProblemKind::Expression, detail)
+}
+
 /// Adds with calendar units, in UTC.
 fn add(at: Timestamp, span: &Span) -> Option<Timestamp> {
     Some(
@@ -145,6 +147,8 @@ enum Expired {
     Attempt(usize),
     /// The wait that the thread is in.
     Wait,
+    /// A time of the human task that the thread waits for.
+    Person,
 }
 
 impl Work<'_> {
@@ -192,7 +196,14 @@ impl Work<'_> {
                 return Some(Expired::Attempt(place));
             }
         }
-        matches!(own.waiting, Waiting::Until(at) if at <= self.now).then_some(Expired::Wait)
+        match own.waiting {
+            Waiting::Until(at) if at <= self.now => Some(Expired::Wait),
+            Waiting::Person { .. } => {
+                let due = own.top_task()?.person()?.due()?;
+                (due <= self.now).then_some(Expired::Person)
+            }
+            _ => None,
+        }
     }
 
     fn expire_in(&mut self, thread: u32, expired: &Expired) -> Step {
@@ -207,6 +218,7 @@ impl Work<'_> {
                 self.unwind_to(thread, *place);
                 self.time_out(thread, "the try took longer than its retry policy allows")
             }
+            Expired::Person => self.person_due(thread),
             Expired::Wait => {
                 let Some(own) = self.state.threads.get_mut(&thread) else {
                     return Step::Wait;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::durable::Log;
 use super::{EffectResult, Problem};
-use crate::definition::{Flow, ProgramHash};
+use crate::definition::{Assignees, Flow, ProgramHash};
 
 /// The version of [`State`]'s layout; a snapshot of another one is not read.
 pub const STATE_FORMAT: u16 = 2;
@@ -115,6 +115,8 @@ pub(crate) enum Waiting {
     Until(Timestamp),
     /// Events for the `listen` task on top of its stack.
     Events,
+    /// A person's answer to the task on top of its stack.
+    Person { effect: u64 },
     /// The branches of the `fork` task on top of its stack.
     Branches,
 }
@@ -207,6 +209,21 @@ pub(crate) enum Progress {
     },
     /// A `listen` task.
     Listen(ListenProgress),
+    /// A human task.
+    Person(PersonProgress),
+}
+
+/// The times of a human task that are still to come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PersonProgress {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deadline_outcome: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) escalate_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) escalate_to: Option<Assignees>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -297,6 +314,13 @@ impl State {
             })
     }
 
+    /// Tells whether a person's answer is still wanted.
+    #[must_use]
+    pub fn asks(&self, effect: u64) -> bool {
+        let asks = |thread: &Thread| thread.waiting == Waiting::Person { effect };
+        self.expects(effect) || self.threads.values().any(asks)
+    }
+
     /// Tells whether events for this listening effect are still wanted.
     #[must_use]
     pub fn listens(&self, effect: u64) -> bool {
@@ -370,6 +394,7 @@ impl State {
             .values()
             .filter_map(|thread| match thread.waiting {
                 Waiting::Until(at) => Some(at),
+                Waiting::Person { .. } => thread.top_task()?.person()?.due(),
                 _ => None,
             });
         let deadlines = self.task_frames().flat_map(|frame| {

@@ -132,6 +132,7 @@ impl Work<'_> {
             Event::EffectEnded { effect, result } | Event::ChildEnded { effect, result } => {
                 self.effect_ended(*effect, result);
             }
+            Event::HumanTaskCompleted { effect, answer } => self.answered(*effect, answer),
             Event::TimerFired => self.expire(),
             Event::CloudEventReceived { effect, event } => self.receive(*effect, event),
             Event::CancelRequested { order } => self.cancel(order.reason.clone()),
@@ -143,6 +144,7 @@ impl Work<'_> {
             Event::Failed { problem } => self.end(End::Faulted(problem.clone())),
             Event::Retried { .. } | Event::Migrated { .. } | Event::Forked { .. } => {
                 self.listen_again();
+                self.ask_again();
             }
             // The last is of durable functions only, which is none here.
             Event::Ended { .. } | Event::OrderRefused { .. } | Event::FunctionAdvanced { .. } => {}

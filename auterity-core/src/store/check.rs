@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use crate::store::{
-    Amend, DefinitionRow, Entry, GATES_MAX, Gate, MessageKind, Next, ScheduleRow, Subscription,
+    Amend, DefinitionRow, Entry, GATES_MAX, Gate, HumanTaskChange, HumanTaskUpdate, MessageKind,
+    Next, ScheduleRow, Subscription,
 };
 use crate::{Error, ErrorKind};
 
@@ -66,6 +67,7 @@ pub(crate) fn amend(amend: &Amend) -> Result<(), Error> {
                 number("an effect's number", one.effect)?;
                 text("a filter", &one.condition)?;
             }
+            check_human_tasks(&amend.human_tasks)?;
             for message in &amend.messages {
                 text("a message", &message.payload)?;
             }
@@ -85,6 +87,20 @@ pub(crate) fn schedule(row: &ScheduleRow) -> Result<(), Error> {
     checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
 }
 
+/// Checks what somebody does with a human task before it is written.
+pub(crate) fn human_task(update: &HumanTaskUpdate) -> Result<(), Error> {
+    let answer = update.answer.as_deref().unwrap_or_default();
+    let details = update.note.details.as_deref().unwrap_or_default();
+    let message = update.message.as_ref();
+    let payload = message.map_or("", |message| &*message.payload);
+    let checked = number("a revision", update.revision)
+        .and_then(|()| text("the answer", answer))
+        .and_then(|()| text("a note", details))
+        .and_then(|()| text("a message", payload))
+        .and_then(|()| check_audiences(&update.audiences));
+    checked.map_err(|reason| Error::new(ErrorKind::Invalid, reason))
+}
+
 /// Gives the bytes that an entry brings, roughly.
 pub(crate) fn entry_bytes(entry: &Entry) -> usize {
     let events = entry
@@ -92,6 +108,8 @@ pub(crate) fn entry_bytes(entry: &Entry) -> usize {
         .iter()
         .map(|event| event.payload.len() + event.records.len() + 64);
     let messages = entry.messages.iter().map(|message| message.payload.len());
+    let asks = entry.human_tasks.iter();
+    let asks = asks.filter_map(|change| change.ask.as_ref().map(|ask| ask.details.len()));
     let subscribed = entry.subscribe.iter().map(|one| one.condition.len());
     let start = entry.start.as_ref().map_or(0, |start| start.input.len());
     let state = entry.snapshot.as_ref().map_or(0, |kept| kept.state.len());
@@ -102,7 +120,7 @@ pub(crate) fn entry_bytes(entry: &Entry) -> usize {
         }
         _ => 0,
     };
-    let parts: usize = events.chain(messages).chain(subscribed).sum();
+    let parts: usize = events.chain(messages).chain(subscribed).chain(asks).sum();
     parts + start + state + end
 }
 
@@ -136,6 +154,7 @@ fn check_entry(fenced: bool, entry: &Entry) -> Result<(), String> {
     for effect in &entry.unsubscribe {
         number("an effect's number", *effect)?;
     }
+    check_human_tasks(&entry.human_tasks)?;
     for message in &entry.messages {
         if message.tenant != entry.tenant {
             return Err("a message does not leave its tenant".to_owned());
@@ -205,6 +224,29 @@ fn check_events(entry: &Entry) -> Result<(), String> {
         text("the records of an event", &event.records)?;
     }
     Ok(())
+}
+
+fn check_human_tasks(changes: &[HumanTaskChange]) -> Result<(), String> {
+    let mut seen = HashSet::with_capacity(changes.len());
+    for change in changes {
+        if !seen.insert(change.id) {
+            return Err("an entry changes a human task once at most".to_owned());
+        }
+        number("an effect's number", change.effect)?;
+        check_audiences(&change.escalate)?;
+        if let Some(ask) = &change.ask {
+            name("the version", &ask.workflow.version)?;
+            text("the title of a human task", &ask.title)?;
+            text("what a human task says", &ask.details)?;
+            check_audiences(&ask.audiences)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_audiences(audiences: &[String]) -> Result<(), String> {
+    let mut audiences = audiences.iter();
+    audiences.try_for_each(|audience| name("an audience", audience))
 }
 
 fn check_subscription(entry: &Entry, one: &Subscription) -> Result<(), String> {

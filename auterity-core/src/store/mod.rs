@@ -14,6 +14,7 @@ mod fair;
 mod fault;
 mod filter;
 mod flow;
+mod human_tasks;
 mod memory;
 mod precedence;
 mod records;
@@ -32,12 +33,16 @@ pub use flow::{
     AHEAD_MAX, AtGate, FlowPut, FlowRow, GATE_VALUE_BYTES_MAX, GATES_MAX, Gate, LaneLength, Pace,
     Queued, Rule, Survey, WEIGHT_MAX,
 };
+pub use human_tasks::{
+    HumanTaskAsk, HumanTaskChange, HumanTaskClose, HumanTaskCounts, HumanTaskNote, HumanTaskQuery,
+    HumanTaskRow, HumanTaskState, HumanTaskStore, HumanTaskUpdate, HumanTaskWhole,
+};
 pub use memory::MemoryStore;
 pub use records::{
     Amend, Amended, Beat, Claim, ClaimRequest, Control, DefinitionPut, DefinitionQuery,
     DefinitionRow, DefinitionSummary, DefinitionVersion, Ended, Entry, EventRow, ExecutionLabel,
     ExecutionQuery, ExecutionRow, Fence, InboxMessage, Loaded, MessageKind, Next, Outcome, Page,
-    Parent, Snapshot, Start, Status, Subscription,
+    Parent, Snapshot, Start, Status, Subscription, UnknownStatus,
 };
 pub use retention::{RetentionStore, WorkflowAge, WorkflowKey};
 pub use schedules::{
@@ -63,7 +68,7 @@ use crate::{Error, ExecutionId, Scope, TenantId, WorkerId};
 /// writes may be repeated with the same arguments.
 #[async_trait]
 pub trait Store:
-    BulkStore + ScheduleStore + ConnectionSource + RetentionStore + TaskProgressStore
+    BulkStore + ScheduleStore + ConnectionSource + RetentionStore + TaskProgressStore + HumanTaskStore
 {
     /// Tells whether other processes may work on the same data.
     fn is_shared(&self) -> bool {

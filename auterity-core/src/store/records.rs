@@ -12,6 +12,7 @@ use super::correlation::Correlation;
 use super::fault::FaultSignature;
 use super::filter::Filter;
 use super::flow::Gate;
+use super::human_tasks::HumanTaskChange;
 use crate::definition::{ProgramHash, WorkflowRef};
 use crate::{ExecutionId, InboxId, TenantId, WorkerId};
 
@@ -305,6 +306,8 @@ pub enum MessageKind {
     CloudEvent,
     /// A child execution ended; the payload is its outcome.
     ChildEnded,
+    /// A person answered; the payload is the answer.
+    Answer,
     /// Somebody asks for something to be done to the execution; the payload is the
     /// engine's command.
     Control,
@@ -317,6 +320,7 @@ impl MessageKind {
         match self {
             Self::CloudEvent => "cloud_event",
             Self::ChildEnded => "child_ended",
+            Self::Answer => "answer",
             Self::Control => "control",
         }
     }
@@ -327,6 +331,7 @@ impl MessageKind {
         Some(match word {
             "cloud_event" => Self::CloudEvent,
             "child_ended" => Self::ChildEnded,
+            "answer" => Self::Answer,
             "control" => Self::Control,
             _ => return None,
         })
@@ -404,6 +409,8 @@ pub struct Entry {
     pub subscribe: Vec<Subscription>,
     /// Effects whose subscriptions end.
     pub unsubscribe: Vec<u64>,
+    /// What becomes of its human tasks, one change for each at most.
+    pub human_tasks: Vec<HumanTaskChange>,
     /// Messages that these events consumed.
     pub consumed: Vec<InboxId>,
     /// Messages to other executions, put in the same transaction.
@@ -444,6 +451,9 @@ pub struct Amend {
     pub snapshot: Snapshot,
     /// Everything that it listens for from now on.
     pub subscribe: Vec<Subscription>,
+    /// Every human task that it waits for from now on; others that are open are
+    /// withdrawn.
+    pub human_tasks: Vec<HumanTaskChange>,
     /// Messages to other executions.
     pub messages: Vec<InboxMessage>,
     /// The workflow and version from now on.

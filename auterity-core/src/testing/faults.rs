@@ -15,12 +15,16 @@ use crate::store::{
     Claim, ClaimRequest, Claimed, ConnectionSource, Control, Correlated, DefinitionPut,
     DefinitionQuery, DefinitionRow, DefinitionSummary, DefinitionVersion, Entry, EventRow,
     ExecutionLabel, ExecutionQuery, ExecutionRow, FaultGroups, Fence, Filter, FlowPut, FlowRow,
+    HumanTaskCounts, HumanTaskQuery, HumanTaskRow, HumanTaskStore, HumanTaskUpdate, HumanTaskWhole,
     InboxMessage, ListedSchedule, Loaded, Outcome, Pace, Page, Queued, RetentionStore,
     ScheduleChange, ScheduleClaim, ScheduleEvent, SchedulePut, ScheduleQuery, ScheduleRow,
     ScheduleStore, StartedTick, Store, Subscription, Survey, TaskProgress, TaskProgressStore,
     TickRow, Transaction, WorkflowAge, WorkflowKey,
 };
-use crate::{BulkId, Error, ErrorKind, ExecutionId, ScheduleId, Scope, TenantId, WorkerId};
+use crate::{
+    BulkId, Error, ErrorKind, ExecutionId, HumanTaskId, ScheduleId, Scope, TenantId, UserId,
+    WorkerId,
+};
 
 /// How a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -327,6 +331,16 @@ passed_on! {
     ) -> ();
     fn task_progress_fetch(scope: &Scope, id: ExecutionId) -> Vec<TaskProgress>;
     fn task_progress_sweep() -> ();
+}
+
+passed_on! {
+    impl HumanTaskStore {}
+    fn human_task_fetch(scope: &Scope, id: HumanTaskId) -> Option<HumanTaskWhole>;
+    fn human_task_list(scope: &Scope, query: &HumanTaskQuery) -> Page<HumanTaskRow>;
+    fn human_task_count(
+        scope: &Scope, audiences: &[String], claimed_by: UserId, most: u32
+    ) -> HumanTaskCounts;
+    fn human_task_update(update: &HumanTaskUpdate) -> bool;
 }
 
 passed_on! {

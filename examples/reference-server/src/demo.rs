@@ -65,6 +65,7 @@ const SAMPLES: &[Sample] = &[
     sample!("support", "document-triage", None, false),
     sample!("people", "equipment-request", None, true),
     sample!("people", "employee-onboarding", None, false),
+    sample!("people", "travel-request", None, false),
     sample!("support", "incident-response", None, false),
     sample!("operations", "nightly-import", None, false),
     sample!("finance", "subscription-renewal", None, false),

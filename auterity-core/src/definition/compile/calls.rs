@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Compiler;
 use super::expressions::{Secrets, secrets_of};
 use super::externals::Called;
+use crate::definition::approval::APPROVAL;
 use crate::definition::call::Call;
 use crate::definition::identity::WorkflowRef;
 use crate::definition::mistake::{Finding, Place, pointer_join, pointer_path, suggestion};
@@ -56,6 +57,11 @@ impl Compiler<'_> {
                 Called::Elsewhere(kind) => return Some(*kind),
                 Called::Wrong => return None,
                 Called::Here => {}
+            }
+            // A host may have a function of its own under this name.
+            let is_registered = self.options.functions;
+            if name == APPROVAL && !is_registered.is_some_and(|known| known(name)) {
+                return self.approval(given.as_ref(), pointer);
             }
             self.check_function(name, &pointer_path(pointer, "call"));
         }
@@ -127,7 +133,9 @@ impl Compiler<'_> {
             .into_iter()
             .flat_map(indexmap::IndexMap::keys)
             .map(String::as_str);
-        let built_in = ["http", "openapi", "grpc", "asyncapi", "mcp", "a2a"];
+        let built_in = [
+            "http", "openapi", "grpc", "asyncapi", "mcp", "a2a", APPROVAL,
+        ];
         let usual = ["echo", "store"].into_iter();
         let usual = usual.filter(|name| is_registered(name));
         let known: Vec<&str> = defined.chain(built_in).chain(usual).collect();

@@ -1,5 +1,6 @@
 //! From a definition to a program, with all checks that need more than the form.
 
+mod approvals;
 mod calls;
 mod events;
 mod expressions;

@@ -229,6 +229,7 @@ impl Handle {
             events: prepared.entry.events,
             snapshot: progress.take_snapshot()?,
             subscribe: prepared.entry.subscribe,
+            human_tasks: prepared.entry.human_tasks,
             messages,
             workflow,
             program: progress.identity.program.hash(),

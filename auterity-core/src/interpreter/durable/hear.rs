@@ -86,7 +86,9 @@ impl Work<'_> {
             | Event::Migrated { .. }
             | Event::Forked { .. }
             | Event::OrderRefused { .. }
-            | Event::FunctionAdvanced { .. } => {}
+            | Event::FunctionAdvanced { .. }
+            // A function asks people through a child execution.
+            | Event::HumanTaskCompleted { .. } => {}
         }
     }
 

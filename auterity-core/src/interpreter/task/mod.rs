@@ -1,5 +1,6 @@
 //! What each kind of task does when it begins.
 
+mod approval;
 mod extension;
 mod fork;
 mod listen;
@@ -49,6 +50,7 @@ impl Work<'_> {
             }
             TaskKind::Listen(definition) => self.listen_begin(thread, definition, &input),
             TaskKind::Emit(_) | TaskKind::Call(_) => Ok(self.perform(thread, false)),
+            TaskKind::Approval(template) => self.approval_begin(thread, template, &input),
             TaskKind::RunWorkflow(child) => Ok(self.perform(thread, child.awaited)),
             TaskKind::CallDefined { body, arguments } => {
                 let arguments = match arguments {

@@ -3,6 +3,7 @@
 mod bulk;
 mod faults;
 mod flow;
+mod human_tasks;
 mod retention;
 mod schedules;
 mod state;

@@ -86,6 +86,7 @@ fn remove(state: &mut State, id: ExecutionId) {
     let Some(execution) = state.executions.remove(&id) else {
         return;
     };
+    state.human_tasks.remove(id);
     let (tenant, start) = (execution.tenant, execution.start);
     state.by_start.remove(&(tenant, start.at, id));
     if let Some(key) = start.idempotency_key {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::flow::Flow;
+use super::human_tasks::HumanTasks;
 use super::schedules::Schedules;
 use crate::store::fair::FairQueue;
 use crate::store::{
@@ -38,6 +39,7 @@ pub(super) struct State {
     pub(super) values: BTreeMap<(TenantId, String), Arc<str>>,
     /// What functions under way said last.
     pub(super) task_progress: BTreeMap<(ExecutionId, u64), TaskProgress>,
+    pub(super) human_tasks: HumanTasks,
     pub(super) keys: HashMap<(TenantId, String), ExecutionId>,
     workers: BTreeMap<String, Worker>,
     ready: FairQueue<(Reverse<i32>, Timestamp, ExecutionId)>,
@@ -342,6 +344,8 @@ impl State {
             (Place::Gone, false) => self.place(id, Place::Held { due: amend.at }),
             _ => self.place(id, Place::Ready { due: amend.at }),
         }
+        let ids = (amend.tenant, id);
+        self.human_tasks.amend(ids, &amend.human_tasks, amend.at);
         for message in &amend.messages {
             self.deliver(message);
         }
@@ -397,6 +401,9 @@ impl State {
             self.subscribers.remove(&(entry.tenant, id));
         }
         self.place(id, place);
+        for change in &entry.human_tasks {
+            self.human_tasks.change(entry.tenant, id, change);
+        }
         Outcome::Recorded
     }
 

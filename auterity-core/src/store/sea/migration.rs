@@ -5,6 +5,7 @@ pub(super) const POSTGRES: &[&str] = &[concat!(
     include_str!("migration/postgres_0001.sql"),
     include_str!("migration/postgres_0001_flow.sql"),
     include_str!("migration/postgres_0001_repair.sql"),
+    include_str!("migration/postgres_0001_human.sql"),
 )];
 
 /// The texts for SQLite.
@@ -12,6 +13,7 @@ pub(super) const SQLITE: &[&str] = &[concat!(
     include_str!("migration/sqlite_0001.sql"),
     include_str!("migration/sqlite_0001_flow.sql"),
     include_str!("migration/sqlite_0001_repair.sql"),
+    include_str!("migration/sqlite_0001_human.sql"),
 )];
 
 /// Where the versions that were executed are noted.

@@ -8,6 +8,7 @@ mod bulk;
 mod definitions;
 mod executions;
 mod flow;
+mod human_tasks;
 mod loading;
 mod migration;
 #[cfg(test)]

@@ -47,12 +47,14 @@ const POSTGRES: &str = concat!(
             AND a.started_at = n.started_at AND a.execution = n.id),
     ends AS (DELETE FROM abnormal_end WHERE tenant = $1 AND execution IN (SELECT id FROM gone)),
     suspensions AS (DELETE FROM suspension
-        WHERE tenant = $1 AND execution IN (SELECT id FROM gone))
+        WHERE tenant = $1 AND execution IN (SELECT id FROM gone)),
+    people AS (DELETE FROM human_task WHERE execution IN (SELECT id FROM gone) RETURNING id),
+    notes AS (DELETE FROM human_task_note WHERE human_task IN (SELECT id FROM people))
     DELETE FROM execution WHERE id IN (SELECT id FROM gone)"
 );
 
 /// Executed one after the other in one transaction; the last one counts.
-pub(super) const SQLITE: [&str; 7] = [
+pub(super) const SQLITE: [&str; 9] = [
     concat!("DELETE FROM journal WHERE execution IN (", gone!(), ")"),
     concat!("DELETE FROM snapshot WHERE execution IN (", gone!(), ")"),
     concat!("DELETE FROM inbox WHERE execution IN (", gone!(), ")"),
@@ -73,6 +75,13 @@ pub(super) const SQLITE: [&str; 7] = [
         gone!(),
         ")"
     ),
+    concat!(
+        "DELETE FROM human_task_note WHERE human_task IN (
+            SELECT id FROM human_task WHERE execution IN (",
+        gone!(),
+        "))"
+    ),
+    concat!("DELETE FROM human_task WHERE execution IN (", gone!(), ")"),
     concat!("DELETE FROM execution WHERE id IN (", gone!(), ")"),
 ];
 

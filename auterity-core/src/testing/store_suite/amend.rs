@@ -23,6 +23,7 @@ pub(super) fn amend(number: u128, after: u64) -> Amend {
             state: "{\"again\":true}".into(),
         },
         subscribe: vec![subscription(number, 9, Some("again"))],
+        human_tasks: Vec::new(),
         messages: Vec::new(),
         workflow: second_version(),
         program: ProgramHash::of("order 2"),

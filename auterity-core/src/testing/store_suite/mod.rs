@@ -8,6 +8,7 @@ mod bulk;
 mod definitions;
 mod faults;
 mod flow;
+mod human_tasks;
 mod inbox;
 mod journal;
 mod reads;
@@ -100,6 +101,12 @@ cases! {
     faults::abnormal_ends_are_listed,
     faults::faults_are_grouped_by_signature,
     faults::what_goes_on_is_no_fault_any_more,
+    human_tasks::human_tasks_come_and_go_with_their_entry,
+    human_tasks::human_tasks_are_held_escalated_and_withdrawn,
+    human_tasks::of_many_answers_one_wins,
+    human_tasks::human_tasks_are_listed_and_counted,
+    human_tasks::amended_executions_ask_anew,
+    human_tasks::human_tasks_go_with_their_execution,
     inbox::subscriptions_match_until_they_end,
     inbox::correlated_subscriptions_are_found_by_their_key,
     retention::ended_executions_are_removed_with_all_that_is_theirs,
@@ -179,6 +186,7 @@ fn entry(number: u128, sequence: u64, next: Next) -> Entry {
         snapshot: None,
         subscribe: Vec::new(),
         unsubscribe: Vec::new(),
+        human_tasks: Vec::new(),
         consumed: Vec::new(),
         messages: Vec::new(),
         next,

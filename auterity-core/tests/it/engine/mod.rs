@@ -1,5 +1,6 @@
 //! The engine as a whole, on the memory store.
 
+mod approval;
 mod control;
 mod extensions;
 mod externals;

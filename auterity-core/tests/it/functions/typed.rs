@@ -103,7 +103,12 @@ async fn functions_are_described() {
             .durability(Durability::Pipelined),
     );
     let fixture = engine_with(functions).await;
-    let [found] = fixture.handle.functions().try_into().expect("one");
+    let [asks, found] = fixture.handle.functions().try_into().expect("two");
+    assert_eq!("approval", asks.name, "the engine's own");
+    assert_eq!(
+        json!(["title"]),
+        asks.signature.input.expect("one")["required"]
+    );
     assert_eq!((&*found.name, &*found.version), ("vat", "1.0.0"));
     assert_eq!(found.durability, Durability::Pipelined);
     let input = found.signature.input.expect("it has one");

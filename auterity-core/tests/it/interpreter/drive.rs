@@ -89,7 +89,13 @@ impl Drive<'_> {
             match effect {
                 Effect::Listen { effect, filters } => self.listening.push((effect, filters)),
                 Effect::Unlisten { effect } => self.listening.retain(|(known, _)| *known != effect),
-                Effect::Perform { .. } | Effect::Abandon { .. } | Effect::Continue => {}
+                Effect::Perform { .. }
+                | Effect::Abandon { .. }
+                | Effect::Ask { .. }
+                | Effect::Escalate { .. }
+                | Effect::Hold { .. }
+                | Effect::Withdraw { .. }
+                | Effect::Continue => {}
             }
         }
     }
@@ -137,6 +143,10 @@ impl Drive<'_> {
                 }
                 arguments
             }
+            Ok(Request::Deadline { otherwise }) => match otherwise {
+                Ok(value) => value,
+                Err(problem) => return EffectResult::Problem(problem),
+            },
             Ok(Request::Emit { event }) => {
                 self.emitted.push(event.clone());
                 event

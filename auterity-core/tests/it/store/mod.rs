@@ -139,6 +139,7 @@ fn entry(number: u128, sequence: u64, next: Next) -> Entry {
         snapshot: None,
         subscribe: Vec::new(),
         unsubscribe: Vec::new(),
+        human_tasks: Vec::new(),
         consumed: Vec::new(),
         messages: Vec::new(),
         next,

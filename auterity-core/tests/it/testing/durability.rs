@@ -31,6 +31,10 @@ const KINDS: &[(&str, &str)] = &[
 "),
     ("emit", "do:\n- e: { emit: { event: { with: { type: x, source: 'https://example.com' } } } }\n- a: { call: work }\n"),
     ("listen", "do:\n- l: { listen: { to: { one: { with: { type: paid } } } } }\n- a: { call: work }\n"),
+    ("approval", "do:
+- p: { call: approval, with: { title: Go?, deadline: PT2H, deadline_outcome: rejected, escalation: { after: PT1H, to: { roles: [admin] } } } }
+- a: { call: work }
+"),
     ("time-out", "do:
 - t:
     try: [ { w: { wait: { days: 1 }, timeout: { after: { seconds: 30 } } } } ]

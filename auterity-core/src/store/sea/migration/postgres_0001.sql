@@ -262,6 +262,13 @@ CREATE TYPE message_row AS (
     payload text, at bigint
 );
 
+-- A change of a human task. Audiences and those of an escalation are lines.
+CREATE TYPE human_task_row AS (
+    tenant uuid, execution uuid, id uuid, effect bigint, at bigint, asked boolean,
+    namespace text, name text, version text, task text, title text, deadline bigint,
+    details text, audiences text, escalate text, escalated text, closed text
+);
+
 -- Writes one journal batch and gives the entries that were left out: their
 -- execution is not the worker's, or they were recorded before.
 --
@@ -274,7 +281,7 @@ CREATE FUNCTION journal_append(
     starts start_row[], attributes attribute_row[], appends append_row[],
     events event_row[], parked parked_row[], ends end_row[], abnormal abnormal_row[],
     snapshots snapshot_row[], subscribes subscribe_row[], unsubscribes unsubscribe_row[],
-    consumes consumed_row[], messages message_row[]
+    consumes consumed_row[], messages message_row[], people human_task_row[]
 ) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
     skipped uuid[] := '{}';
@@ -445,6 +452,10 @@ BEGIN
                           array_agg(m.at))
         FROM unnest(messages) AS m WHERE m.sender <> ALL (skipped);
     END IF;
+    IF people IS NOT NULL THEN
+        PERFORM human_tasks_change(array_agg(h)) FROM unnest(people) AS h
+        WHERE h.execution <> ALL (skipped);
+    END IF;
     IF cardinality(filled) > 0 THEN
         PERFORM lane_open(filled);
     END IF;
@@ -558,7 +569,7 @@ CREATE FUNCTION execution_amend(
     u_effect bigint[], u_filter bigint[], u_type text[], u_key text[], u_condition text[],
     u_by bigint[], u_to bigint[],
     m_id uuid[], m_tenant uuid[], m_execution uuid[], m_kind text[], m_effect bigint[],
-    m_payload text[], m_at bigint[]
+    m_payload text[], m_at bigint[], people human_task_row[]
 ) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     owned_by uuid;
@@ -601,6 +612,7 @@ BEGIN
         SELECT tenant, id, a_gates IS NULL, a_gates IS NOT NULL, a_at, priority, a_gates, true
         FROM execution WHERE id = a_execution;
     END IF;
+    PERFORM human_tasks_amend(a_execution, a_at, people);
     PERFORM lane_open(ARRAY[a_tenant]);
     IF cardinality(m_id) > 0 THEN
         PERFORM inbox_put(m_id, m_tenant, m_execution, m_kind, m_effect, m_payload, m_at);

@@ -1,5 +1,6 @@
 //! No statement that is executed often reads a whole table.
 
+mod human_tasks;
 mod lists;
 mod schedules;
 
@@ -86,6 +87,7 @@ fn start(number: u128) -> Entry {
             }),
         }],
         unsubscribe: Vec::new(),
+        human_tasks: Vec::new(),
         consumed: Vec::new(),
         messages: vec![message(number)],
         next: if number.is_multiple_of(2) {
@@ -145,6 +147,7 @@ async fn fill(store: &SeaStore) {
     schedules::fill_schedules(store).await;
     schedules::fill_events(store).await;
     lists::fill_bulk(store).await;
+    human_tasks::fill(store).await;
     store.asked.lock().expect("nobody panicked").clear();
 }
 
@@ -245,6 +248,7 @@ async fn read(store: &SeaStore) {
     let recent = store.execution_recent(&scope, &recent, 5).await;
     assert_eq!(10, recent.expect("it lists").len());
     lists::read_lists(store, &scope).await;
+    human_tasks::read(store, &scope).await;
 }
 
 /// Executes every read of flow control.
@@ -343,6 +347,9 @@ async fn sqlite_reads_no_whole_table() {
             "place",
             "schedule",
             "schedule_tick",
+            "human_task",
+            "human_task_audience",
+            "human_task_note",
         ];
         let aliases = [
             "e",
@@ -442,6 +449,14 @@ async fn hot_functions(store: &SeaStore, connection: &mut PgConnection) {
             tenant(9).as_uuid(),
             id(9),
         ),
+        format!(
+            "SELECT human_task_update('{}', '{}', '{}', 1, 'open', NULL, NULL, NULL, 'anyone',
+                1, 'released', NULL, NULL, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')",
+            tenant(9).as_uuid(),
+            id(9),
+            id(9),
+        ),
+        format!("SELECT human_tasks_amend('{}', 1, NULL)", id(9)),
         format!(
             "SELECT worker_free(ARRAY['{}']::uuid[])",
             fence.worker.as_uuid()

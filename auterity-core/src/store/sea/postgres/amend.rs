@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::rows::bind_messages;
+use super::rows::{HumanTask, bind_messages};
 use super::{Postgres, plain};
 use crate::store::sea::rows::{checksum, gates, micros, number};
 use crate::store::{Amend, Amended, ExecutionLabel, check};
@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind};
 
 const AMEND: &str = "SELECT execution_amend($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
     $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30,
-    $31, $32, $33)";
+    $31, $32, $33, $34)";
 
 const LABEL: &str = "UPDATE execution SET namespace = $3, name = $4, version = $5, program = $6
     WHERE id = $2 AND tenant = $1";
@@ -50,7 +50,9 @@ impl Postgres {
             .bind(collect(listens, |one| &*one.condition))
             .bind(collect(listens, |one| one.correlation.map(|key| key.by)))
             .bind(collect(listens, |one| one.correlation.map(|key| key.to)));
-        let query = bind_messages(&amend.messages, query);
+        let changes = amend.human_tasks.iter();
+        let people = changes.map(|change| HumanTask::of((amend.tenant, amend.execution), change));
+        let query = bind_messages(&amend.messages, query).bind(people.collect::<Vec<_>>());
         let row = query.fetch_one(&self.hot).await.map_err(plain)?;
         match row.try_get(0).map_err(plain)? {
             "done" => Ok(Amended::Done),

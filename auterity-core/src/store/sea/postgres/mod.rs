@@ -5,6 +5,7 @@
 
 mod amend;
 mod flow;
+mod human_tasks;
 mod loading;
 mod rows;
 mod task_progress;

@@ -8,14 +8,17 @@ use sqlx::query::Query;
 use sqlx::types::Uuid;
 use sqlx::{Postgres, Type};
 
+use crate::store::human_tasks::escalated_note;
+use crate::store::sea::human_tasks::close_word;
 use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
-use crate::store::{Entry, FaultSignature, InboxMessage, Next, Status, check};
+use crate::store::{Entry, FaultSignature, HumanTaskChange, InboxMessage, Next, Status, check};
+use crate::{ExecutionId, TenantId};
 
 pub(super) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The call of the function: six parameters about the call and the worker, then one
 /// for each kind of row.
-pub(super) const APPEND: &str = "SELECT journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+pub(super) const APPEND: &str = "SELECT journal_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 /// Makes a row that is a value of the composite type named, with the fields in the order
 /// in which they stand.
@@ -24,7 +27,7 @@ macro_rules! rows {
         $($field:ident: $kind:ty,)+
     })+) => {$(
         $(#[$meta])*
-        struct $name $(<$life>)? {
+        pub(super) struct $name $(<$life>)? {
             $($field: $kind,)+
         }
 
@@ -149,6 +152,25 @@ rows! {
         execution: Uuid,
         id: Uuid,
     }
+    HumanTask<'e> = "human_task_row" {
+        tenant: Uuid,
+        execution: Uuid,
+        id: Uuid,
+        effect: i64,
+        at: i64,
+        asked: bool,
+        namespace: Option<&'e str>,
+        name: Option<&'e str>,
+        version: Option<&'e str>,
+        task: Option<&'e str>,
+        title: Option<&'e str>,
+        deadline: Option<i64>,
+        details: Option<&'e str>,
+        audiences: Option<String>,
+        escalate: Option<String>,
+        escalated: Option<String>,
+        closed: Option<&'static str>,
+    }
     Message<'e> = "message_row" {
         sender: Uuid,
         id: Uuid,
@@ -158,6 +180,35 @@ rows! {
         effect: Option<i64>,
         payload: &'e str,
         at: i64,
+    }
+}
+
+impl<'e> HumanTask<'e> {
+    pub(super) fn of(
+        (tenant, execution): (TenantId, ExecutionId),
+        change: &'e HumanTaskChange,
+    ) -> Self {
+        let ask = change.ask.as_deref();
+        let lines = |audiences: &[String]| (!audiences.is_empty()).then(|| audiences.join("\n"));
+        Self {
+            tenant: tenant.as_uuid(),
+            execution: execution.as_uuid(),
+            id: change.id.as_uuid(),
+            effect: number(change.effect),
+            at: micros(change.at),
+            asked: ask.is_some(),
+            namespace: ask.map(|ask| &*ask.workflow.namespace),
+            name: ask.map(|ask| &*ask.workflow.name),
+            version: ask.map(|ask| &*ask.workflow.version),
+            task: ask.map(|ask| &*ask.task),
+            title: ask.map(|ask| &*ask.title),
+            deadline: ask.and_then(|ask| ask.deadline).map(micros),
+            details: ask.map(|ask| &*ask.details),
+            audiences: ask.and_then(|ask| lines(&ask.audiences)),
+            escalate: lines(&change.escalate),
+            escalated: escalated_note(&change.escalate).map(|note| note.to_string()),
+            closed: close_word(change.close),
+        }
     }
 }
 
@@ -176,6 +227,7 @@ pub(super) struct Batch<'e> {
     unsubscribe: Vec<Unsubscribe>,
     consumed: Vec<Consumed>,
     messages: Vec<Message<'e>>,
+    people: Vec<HumanTask<'e>>,
 }
 
 impl<'e> Batch<'e> {
@@ -220,6 +272,7 @@ impl<'e> Batch<'e> {
             .bind(filled(self.unsubscribe))
             .bind(filled(self.consumed))
             .bind(filled(self.messages))
+            .bind(filled(self.people))
     }
 
     fn add(&mut self, entry: &'e Entry) {
@@ -283,6 +336,10 @@ impl<'e> Batch<'e> {
                 execution,
                 id: id.as_uuid(),
             });
+        }
+        for change in &entry.human_tasks {
+            let ids = (entry.tenant, entry.execution);
+            self.people.push(HumanTask::of(ids, change));
         }
         for message in &entry.messages {
             self.add_message(execution, message);

@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Row as _, query};
 
-use super::{Done, Sqlite};
+use super::{Done, Sqlite, human_tasks};
 use crate::Error;
 use crate::store::sea::batch::{Refusal, refusal};
 use crate::store::sea::rows::{checksum, gates, micros, number};
@@ -61,7 +61,7 @@ const READY: &str = "INSERT INTO queue (tenant, execution, ready, held, due_at, 
 const LABEL: &str = "UPDATE execution SET namespace = $3, name = $4, version = $5, program = $6
     WHERE tenant = $1 AND id = $2";
 
-type Query = query::Query<'static, sqlx::Sqlite, SqliteArguments>;
+pub(super) type Query = query::Query<'static, sqlx::Sqlite, SqliteArguments>;
 
 impl Sqlite {
     pub(in crate::store::sea) async fn control_put(
@@ -115,6 +115,7 @@ impl Sqlite {
                 }
                 rewrite(connection, &amend).await?;
                 listen(connection, &amend).await?;
+                human_tasks::amend(connection, &amend).await?;
                 execute(connection, query(UNMARK).bind(ids.0).bind(ids.1)).await?;
                 let ready = query(READY).bind(ids.0).bind(ids.1).bind(micros(amend.at));
                 execute(connection, ready.bind(gates(&amend.gates))).await?;
@@ -148,10 +149,10 @@ impl Sqlite {
     }
 }
 
-type Ids = (sqlx::types::Uuid, sqlx::types::Uuid);
+pub(super) type Ids = (sqlx::types::Uuid, sqlx::types::Uuid);
 
 /// Tells whether somebody has the execution; nothing if it is not in the queue.
-async fn queued(connection: &mut SqliteConnection, ids: Ids) -> Done<Option<bool>> {
+pub(super) async fn queued(connection: &mut SqliteConnection, ids: Ids) -> Done<Option<bool>> {
     let row = query(QUEUED)
         .bind(ids.0)
         .bind(ids.1)
@@ -161,11 +162,11 @@ async fn queued(connection: &mut SqliteConnection, ids: Ids) -> Done<Option<bool
     row.map(|row| row.try_get(0)).transpose().map_err(refusal)
 }
 
-async fn execute(connection: &mut SqliteConnection, query: Query) -> Done<()> {
+pub(super) async fn execute(connection: &mut SqliteConnection, query: Query) -> Done<()> {
     query.execute(connection).await.map(|_| ()).map_err(refusal)
 }
 
-async fn put(connection: &mut SqliteConnection, message: &InboxMessage) -> Done<()> {
+pub(super) async fn put(connection: &mut SqliteConnection, message: &InboxMessage) -> Done<()> {
     let (tenant, execution) = (message.tenant.as_uuid(), message.execution.as_uuid());
     let put = query(PUT)
         .bind(tenant)

@@ -4,6 +4,7 @@ mod claim;
 mod control;
 mod flow;
 mod gates;
+mod human_tasks;
 mod retention;
 mod sections;
 mod task_progress;

@@ -18,7 +18,9 @@ use serde::{Serialize, Serializer};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::types::Uuid;
 
+use super::human_tasks::CHANGE;
 use crate::ExecutionId;
+use crate::store::sea::human_tasks;
 use crate::store::sea::rows::{attributes, checksum, gates, micros, number};
 use crate::store::{Ended, Entry, FaultSignature, Fence, InboxMessage, Next, Start, Status, check};
 
@@ -164,7 +166,7 @@ pub(super) const TEMPORARY: &str = "
                                effect INTEGER, payload TEXT, at INTEGER);";
 
 /// JSON parameters: the places `#04` and on, after the three of the fence.
-const SECTIONS: usize = 12;
+const SECTIONS: usize = 13;
 
 /// Rows that one statement takes at most.
 const ROWS_MAX: usize = 512;
@@ -255,6 +257,10 @@ impl Script {
             .map(|(_, message)| message_row(message))
             .collect();
         script.add(14, MESSAGES, &sent)?;
+        let people: Vec<_> = pairs(entries, |entry| entry.human_tasks.iter())
+            .map(|(entry, change)| human_tasks::Row::of((entry.tenant, entry.execution), change))
+            .collect();
+        script.add(16, CHANGE, &people)?;
         Ok(self)
     }
 
