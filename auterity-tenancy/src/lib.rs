@@ -10,8 +10,8 @@ mod store;
 mod vault;
 
 pub use authn::{
-    HashingOptions, Identity, IdentityOptions, Jwk, Jwks, KeyRing, Me, SignIn, SignUp, SignedIn,
-    Tenant, ThrottleOptions, Tokens, User,
+    HashingOptions, Identity, IdentityOptions, Jwk, Jwks, KeyRing, Me, Member, SignIn, SignUp,
+    SignedIn, Tenant, ThrottleOptions, Tokens, User,
 };
 pub use authz::{Permission, Principal, Role, check};
 pub use connection::{ControlDb, ControlOptions};

@@ -12,6 +12,7 @@ mod parameters;
 mod schedules;
 mod settings;
 mod stream;
+mod tasks;
 mod workflows;
 
 use poem::endpoint::BoxEndpoint;
@@ -39,6 +40,8 @@ enum Tag {
     Executions,
     /// What starts workflows by itself, and when.
     Schedules,
+    /// What waits for people, and their answers.
+    Tasks,
     /// `CloudEvents` from outside.
     Events,
     /// Live changes of the tenant.
@@ -52,6 +55,7 @@ type Resources = (
     settings::Api,
     executions::Api,
     schedules::Api,
+    tasks::Api,
     events::Api,
     stream::Api,
 );
@@ -64,6 +68,7 @@ fn resources() -> OpenApiService<Resources, ()> {
         settings::Api,
         executions::API,
         schedules::API,
+        tasks::API,
         events::Api,
         stream::Api,
     );

@@ -29,6 +29,7 @@ pub(crate) enum Code {
     ValidationFailed,
     DefinitionInvalid,
     InputInvalid,
+    AnswerInvalid,
     KeyReused,
     LimitExceeded,
     Throttled,
@@ -69,6 +70,7 @@ impl Code {
             Self::ValidationFailed => (422, "validation_failed", "Invalid input"),
             Self::DefinitionInvalid => (422, "definition_invalid", "Unprocessable definition"),
             Self::InputInvalid => (422, "input_invalid", "Input does not fit the workflow"),
+            Self::AnswerInvalid => (422, "answer_invalid", "Answer does not fit the task"),
             Self::KeyReused => (422, "idempotency_key_reused", "Idempotency key used before"),
             Self::LimitExceeded => (422, "limit_exceeded", "Limit exceeded"),
             Self::Throttled => (429, "throttled", "Too many at a time"),
@@ -95,6 +97,7 @@ impl Code {
         match error.kind() {
             Kind::NotFound => Self::NotFound,
             Kind::Conflict => Self::Conflict,
+            Kind::Forbidden => Self::Forbidden,
             Kind::Invalid if error.violations().is_empty() => Self::ValidationFailed,
             Kind::Invalid => Self::InputInvalid,
             Kind::Limit => Self::LimitExceeded,
@@ -152,7 +155,7 @@ mod tests {
 
     use super::Code;
 
-    const ALL: [Code; 34] = [
+    const ALL: [Code; 35] = [
         Code::BadRequest,
         Code::InvalidHost,
         Code::InvalidParameter,
@@ -179,6 +182,7 @@ mod tests {
         Code::ValidationFailed,
         Code::DefinitionInvalid,
         Code::InputInvalid,
+        Code::AnswerInvalid,
         Code::KeyReused,
         Code::LimitExceeded,
         Code::Throttled,

@@ -52,7 +52,7 @@ do:
 pub(crate) struct Fixture {
     pub(crate) endpoint: Arc<BoxEndpoint<'static, Response>>,
     _engine: Engine,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Somebody who is signed in.
@@ -111,7 +111,7 @@ impl Fixture {
         Self {
             endpoint: Arc::new(mount(services, other)),
             _engine: engine,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -161,6 +161,29 @@ impl Fixture {
             token: text("/session/access_token"),
             refresh: text("/session/refresh_token"),
             email,
+        }
+    }
+
+    /// Makes somebody who has an account a member of another's tenant, and signs in there.
+    /// There is no call for that yet, so it is written into the database.
+    pub(crate) async fn join(&self, who: &Account, tenant: &str, role: &str) -> Account {
+        let path = self.folder.path().join("control.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let text = "INSERT INTO memberships (user_id, tenant_id, role, created_at)
+             SELECT u.id, t.id, $3, 1 FROM users u, tenants t WHERE u.email = $1 AND t.slug = $2";
+        let query = sqlx::query(text).bind(&who.email).bind(tenant).bind(role);
+        let joined = query.execute(&mut connection).await.unwrap();
+        assert_eq!(joined.rows_affected(), 1);
+        let body = json!({ "email": who.email, "password": PASSWORD, "tenant": tenant });
+        let session = self.post("/api/v1/auth/sign-in").json(&body).send().await;
+        assert_eq!(session.status, 200, "{}", session.text);
+        let session = session.json();
+        let token = |name: &str| session["session"][name].as_str().unwrap().to_owned();
+        Account {
+            token: token("access_token"),
+            refresh: token("refresh_token"),
+            email: who.email.clone(),
         }
     }
 

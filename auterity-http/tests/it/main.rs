@@ -16,5 +16,6 @@ mod openapi;
 mod repair;
 mod schedules;
 mod serve;
+mod tasks;
 mod tenants;
 mod workflows;

@@ -74,6 +74,13 @@ fn routes_are_known() {
         token GET    /schedules/{id}/ticks
         token POST   /schedules/{id}/trigger
         token GET    /stream
+        token GET    /tasks
+        token GET    /tasks/counts
+        token GET    /tasks/{id}
+        token POST   /tasks/{id}/claim
+        token POST   /tasks/{id}/complete
+        token POST   /tasks/{id}/delegate
+        token POST   /tasks/{id}/release
         token GET    /workflows
         token POST   /workflows
         token POST   /workflows/validate

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Account, Answer, Fixture, LISTEN};
 use crate::schedules::nightly;
+use crate::tasks::{APPROVAL, task_of};
 
 /// Gives the answer without what names the request itself.
 fn plain(answer: &Answer, names: &Names<'_>) -> String {
     let request_id = answer.header("x-request-id");
     let mut text = answer.text.replace(request_id, "");
-    for name in [names.execution, names.schedule, names.workflow] {
+    for name in [names.execution, names.schedule, names.task, names.workflow] {
         text = text.replace(name, "");
     }
     text
@@ -52,12 +53,15 @@ struct Names<'n> {
     workflow: &'n str,
     execution: &'n str,
     schedule: &'n str,
+    task: &'n str,
 }
 
 impl Operation {
     fn at(&self, names: &Names<'_>) -> String {
         let id = if self.path.contains("/schedules/") {
             names.schedule
+        } else if self.path.contains("/tasks/") {
+            names.task
         } else {
             names.execution
         };
@@ -82,6 +86,8 @@ impl Operation {
             "workflow_settings_put" => {
                 json!({ "priority": 0, "concurrency": [], "rate": [], "throttle": [] })
             }
+            "task_complete" => json!({ "outcome": "approved" }),
+            "task_delegate" => json!({ "to": "eve@example.com" }),
             _ => json!({}),
         }
     }
@@ -108,6 +114,7 @@ async fn every_call_but_those_of_sign_in_asks_who_is_there() {
         workflow: "listen",
         execution: "exe_01jzzzzzzzzzzzzzzzzzzzzzzz",
         schedule: "sch_01jzzzzzzzzzzzzzzzzzzzzzzz",
+        task: "tsk_01jzzzzzzzzzzzzzzzzzzzzzzz",
     };
     let mut open = Vec::new();
     for operation in operations() {
@@ -139,7 +146,12 @@ async fn what_belongs_to_another_tenant_looks_unknown_at_every_call() {
     schedule["workflow"]["name"] = json!("private");
     let made = fixture.post("/api/v1/schedules").by(&ada).json(&schedule);
     let (schedule, execution) = (made.send().await.id(), fixture.start(&ada, "private").await);
+    fixture.deploy(&ada, APPROVAL).await;
+    let asking = fixture.start(&ada, "decide").await;
+    let task = task_of(&fixture, &ada, &asking).await["id"].clone();
+    let task = task.as_str().unwrap();
     let foreign = Names {
+        task,
         workflow: "private",
         execution: &execution,
         schedule: &schedule,
@@ -148,12 +160,13 @@ async fn what_belongs_to_another_tenant_looks_unknown_at_every_call() {
         workflow: "absent",
         execution: "exe_01jzzzzzzzzzzzzzzzzzzzzzzz",
         schedule: "sch_01jzzzzzzzzzzzzzzzzzzzzzzz",
+        task: "tsk_01jzzzzzzzzzzzzzzzzzzzzzzz",
     };
     let guarded = operations().into_iter().filter(|call| call.is_guarded);
     for operation in guarded.filter(|call| call.id != "stream_open") {
         let id = &operation.id;
         let answer = operation.ask(&fixture, Some(&eve), &foreign).await;
-        for secret in [&execution, &schedule, "private-nightly"] {
+        for secret in [&execution, &schedule, task, "private-nightly"] {
             let own = operation.at(&foreign).contains(secret);
             assert!(
                 own || !answer.text.contains(secret),
@@ -177,6 +190,12 @@ async fn what_belongs_to_another_tenant_looks_unknown_at_every_call() {
         fixture.get(&path).by(&ada).send().await.json()["state"],
         "active"
     );
+    let kept = fixture
+        .get(&format!("/api/v1/tasks/{task}"))
+        .by(&ada)
+        .send()
+        .await;
+    assert_eq!(kept.json()["state"], "open");
     let rubbish = fixture.get("/api/v1/executions/7").by(&eve).send().await;
     rubbish.problem(404, "not_found");
 }

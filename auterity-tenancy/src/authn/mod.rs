@@ -12,7 +12,7 @@ mod session;
 mod throttle;
 mod token;
 
-pub use identity::{Identity, Me, SignedIn, Tenant, User};
+pub use identity::{Identity, Me, Member, SignedIn, Tenant, User};
 pub use input::{SignIn, SignUp};
 pub use key_ring::KeyRing;
 pub use keys::{Jwk, Jwks};

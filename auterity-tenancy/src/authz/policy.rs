@@ -37,6 +37,12 @@ pub enum Permission {
     ScheduleControl,
     /// Makes, changes and deletes schedules.
     ScheduleManage,
+    /// Reads human tasks and their answers.
+    HumanTaskRead,
+    /// Takes and answers the human tasks that are for oneself.
+    HumanTaskAnswer,
+    /// Hands on and releases human tasks of others.
+    HumanTaskManage,
     /// Sends a CloudEvent.
     EventPublish,
 }
@@ -49,7 +55,7 @@ const OWNERS: &[Role] = &[Role::Owner];
 
 impl Permission {
     /// All permissions, by resource.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::TenantRead,
         Self::TenantUpdate,
         Self::TenantDelete,
@@ -65,6 +71,9 @@ impl Permission {
         Self::ScheduleRead,
         Self::ScheduleControl,
         Self::ScheduleManage,
+        Self::HumanTaskRead,
+        Self::HumanTaskAnswer,
+        Self::HumanTaskManage,
         Self::EventPublish,
     ];
 
@@ -86,6 +95,9 @@ impl Permission {
             Self::ScheduleRead => ("schedule:read", ALL),
             Self::ScheduleControl => ("schedule:control", OPERATORS),
             Self::ScheduleManage => ("schedule:manage", EDITORS),
+            Self::HumanTaskRead => ("human_task:read", ALL),
+            Self::HumanTaskAnswer => ("human_task:answer", OPERATORS),
+            Self::HumanTaskManage => ("human_task:manage", ADMINS),
             Self::EventPublish => ("event:publish", OPERATORS),
         }
     }

@@ -145,6 +145,35 @@ pub(crate) async fn membership_fetch(
     Ok(row.and_then(|(membership, tenant)| tenant.map(|tenant| (membership, tenant))))
 }
 
+/// Gives the memberships of these people in a tenant.
+pub(crate) async fn members_fetch(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    ids: &[UserId],
+) -> Result<Vec<(membership::Model, user::Model)>, Error> {
+    let ids: Vec<_> = ids.iter().map(|id| id.as_uuid()).collect();
+    let memberships = membership::Entity::find()
+        .filter(membership::Column::TenantId.eq(tenant.as_uuid()))
+        .filter(membership::Column::UserId.is_in(ids))
+        .all(tx)
+        .await
+        .map_err(database_error)?;
+    let known = memberships.iter().map(|membership| membership.user_id);
+    let mut users = user::Entity::find()
+        .filter(user::Column::Id.is_in(known))
+        .all(tx)
+        .await
+        .map_err(database_error)?;
+    let mut found = Vec::new();
+    for membership in memberships {
+        let place = users.iter().position(|user| user.id == membership.user_id);
+        if let Some(place) = place {
+            found.push((membership, users.swap_remove(place)));
+        }
+    }
+    Ok(found)
+}
+
 /// Makes the error of a sign-up that lost the race for an address or a slug.
 fn taken(source: sea_orm::DbErr) -> Error {
     match source.sql_err() {

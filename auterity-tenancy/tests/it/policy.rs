@@ -38,6 +38,9 @@ fn role_table_is_as_agreed() {
         schedule:read     yes       yes       yes       yes       yes
         schedule:control  yes       yes       yes       yes       -
         schedule:manage   yes       yes       yes       -         -
+        human_task:read   yes       yes       yes       yes       yes
+        human_task:answer yes       yes       yes       yes       -
+        human_task:manage yes       yes       -         -         -
         event:publish     yes       yes       yes       yes       -"]]
     .assert_eq(&table.join("\n"));
 }

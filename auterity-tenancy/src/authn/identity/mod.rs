@@ -1,8 +1,10 @@
 mod account;
+mod members;
 mod service;
 mod sessions;
 mod sign_in;
 mod upkeep;
 
 pub use account::{Me, SignedIn, Tenant, User};
+pub use members::Member;
 pub use service::Identity;

@@ -665,6 +665,128 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists human tasks, newest first. */
+        get: operations["task_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts the human tasks that wait for the caller. */
+        get: operations["task_counts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives a human task. */
+        get: operations["task_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a human task, so that nobody else answers it. */
+        post: operations["task_claim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a human task back to those whom it is for. */
+        post: operations["task_release"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/delegate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hands a human task on to a member of the tenant. */
+        post: operations["task_delegate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answers a human task; its execution goes on with the answer. Of two answers one is
+         *     taken; the same answer again by the same person is taken for a repetition.
+         */
+        post: operations["task_complete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -1209,6 +1331,225 @@ export interface components {
         FunctionList: {
             /** @description By name and version. */
             items: components["schemas"]["Function"][];
+        };
+        /**
+         * HumanTask
+         * @description A human task.
+         */
+        HumanTask: {
+            /** @description The id. */
+            id: string;
+            /** @description What is to be decided or done. */
+            title: string;
+            /** @description Where it stands. */
+            state: components["schemas"]["HumanTaskState"] & unknown;
+            /** @description The execution that asks. */
+            execution: string;
+            /** @description Its workflow. */
+            workflow: components["schemas"]["HumanTaskWorkflow"] & unknown;
+            /** @description The JSON pointer of the task in the definition. */
+            task: string;
+            /**
+             * Format: date-time
+             * @description Since when it may be answered.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            deadline?: string | null;
+            /** @description Who has taken it. */
+            claimed_by?: components["schemas"]["HumanTaskPerson"] & unknown;
+            /** @description Who answered. */
+            completed_by?: components["schemas"]["HumanTaskPerson"] & unknown;
+            /**
+             * Format: date-time
+             * @description When it was answered, expired or was withdrawn.
+             */
+            closed_at?: string | null;
+            /** @description What one has to know for it. */
+            description?: string | null;
+            /** @description What is to be shown. */
+            data?: unknown;
+            /** @description The JSON Schema of what is to be filled in; null: nothing is. */
+            form?: unknown;
+            /** @description What may come of it. */
+            outcomes: string[];
+            /** @description The outcome at the deadline; null: a time-out error. */
+            deadline_outcome?: string | null;
+            /**
+             * @description Whom it is for: `user:` and an address or id, `role:` and a name, `anyone`. Empty
+             *     once it is closed.
+             */
+            assignees: string[];
+            /** @description Who else may answer after a while, if that is still to come. */
+            escalation?: components["schemas"]["HumanTaskEscalation"] & unknown;
+            /** @description Outcome, data, who, when and a comment; or what it ended with at its deadline. */
+            answer?: unknown;
+            /** @description What was done with it, oldest first. */
+            history: components["schemas"]["HumanTaskNote"][];
+            /** @description What the caller may do now. */
+            may: components["schemas"]["HumanTaskRights"] & unknown;
+        };
+        /**
+         * HumanTaskAnswer
+         * @description A person's answer.
+         */
+        HumanTaskAnswer: {
+            /** @description One of the task's outcomes. */
+            outcome: string;
+            /** @description What was filled into the form; absent where there is none. */
+            data?: unknown;
+            /** @description What else there is to say. */
+            comment?: string | null;
+        };
+        /**
+         * HumanTaskCounts
+         * @description How many human tasks wait for the caller.
+         */
+        HumanTaskCounts: {
+            /**
+             * Format: uint32
+             * @description That nobody has taken, counted up to 1,000.
+             */
+            open: number;
+            /**
+             * Format: uint32
+             * @description That the caller has taken, counted up to 1,000.
+             */
+            claimed: number;
+        };
+        /**
+         * HumanTaskDelegation
+         * @description Who is to have the task.
+         */
+        HumanTaskDelegation: {
+            /** @description A member of the tenant, by e-mail address or id. */
+            to: string;
+        };
+        /**
+         * HumanTaskEscalation
+         * @description Who else may answer, and when.
+         */
+        HumanTaskEscalation: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description People, by address or id. */
+            users: string[];
+            /** @description Roles. */
+            roles: string[];
+        };
+        /**
+         * HumanTaskNote
+         * @description Something that was done with a human task.
+         */
+        HumanTaskNote: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /**
+             * @description `claimed`, `released`, `delegated`, `escalated`, `completed`, `expired` or
+             *     `withdrawn`.
+             */
+            what: string;
+            /** @description Who did it; null: the engine. */
+            by?: components["schemas"]["HumanTaskPerson"] & unknown;
+            /** @description More about it: to whom, which outcome. */
+            details?: unknown;
+        };
+        /**
+         * HumanTaskPage
+         * @description A page of human tasks.
+         */
+        HumanTaskPage: {
+            /** @description The newest first. */
+            items: components["schemas"]["HumanTaskSummary"][];
+            /** @description Leads to the next page; null on the last. */
+            next_cursor?: string | null;
+        };
+        /**
+         * HumanTaskPerson
+         * @description A person of the tenant.
+         */
+        HumanTaskPerson: {
+            /** @description The id. */
+            id: string;
+            /** @description The e-mail address; null for somebody who is no member any more. */
+            email?: string | null;
+        };
+        /**
+         * HumanTaskRights
+         * @description What the caller may do with a human task now.
+         */
+        HumanTaskRights: {
+            /** @description Take it. */
+            claim: boolean;
+            /** @description Give it back, or take it from somebody. */
+            release: boolean;
+            /** @description Hand it on. */
+            delegate: boolean;
+            /** @description Answer it. */
+            complete: boolean;
+        };
+        /**
+         * @description Where a human task stands.
+         * @enum {string}
+         */
+        HumanTaskState: "open" | "claimed" | "held" | "completed" | "expired" | "withdrawn";
+        /**
+         * HumanTaskSummary
+         * @description A human task in a list.
+         */
+        HumanTaskSummary: {
+            /** @description The id. */
+            id: string;
+            /** @description What is to be decided or done. */
+            title: string;
+            /** @description Where it stands. */
+            state: components["schemas"]["HumanTaskState"] & unknown;
+            /** @description The execution that asks. */
+            execution: string;
+            /** @description Its workflow. */
+            workflow: components["schemas"]["HumanTaskWorkflow"] & unknown;
+            /** @description The JSON pointer of the task in the definition. */
+            task: string;
+            /**
+             * Format: date-time
+             * @description Since when it may be answered.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Until when.
+             */
+            deadline?: string | null;
+            /** @description Who has taken it. */
+            claimed_by?: components["schemas"]["HumanTaskPerson"] & unknown;
+            /** @description Who answered. */
+            completed_by?: components["schemas"]["HumanTaskPerson"] & unknown;
+            /**
+             * Format: date-time
+             * @description When it was answered, expired or was withdrawn.
+             */
+            closed_at?: string | null;
+        };
+        /**
+         * HumanTaskWorkflow
+         * @description The workflow whose execution asks.
+         */
+        HumanTaskWorkflow: {
+            /** @description Groups workflows. */
+            namespace: string;
+            /** @description Unique in the namespace. */
+            name: string;
+            /** @description The version that the execution is pinned to. */
+            version: string;
         };
         /**
          * @description Which of several executions stays.
@@ -5933,6 +6274,525 @@ export interface operations {
             };
             /** @description There is no such thing in this tenant */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_list: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only those that wait for the caller, or with `state=completed` those that the
+                 *     caller answered.
+                 */
+                mine?: boolean;
+                /**
+                 * @description Only in one of these states, separated by commas: `open`, `claimed`, `held`,
+                 *     `completed`, `expired`, `withdrawn`.
+                 */
+                state?: string;
+                /** @description Only of this workflow: `namespace/name`. */
+                workflow?: string;
+                /** @description Only of this execution. */
+                execution?: string;
+                /** @description Items on the page, 1 to 200. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTaskPage"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_counts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTaskCounts"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTask"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_claim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTask"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTask"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_delegate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HumanTaskDelegation"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTask"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What went wrong (RFC 9457); `code` says which class of failure it is */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_complete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HumanTaskAnswer"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HumanTask"];
+                };
+            };
+            /** @description The request is malformed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The access token is missing or not valid */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The role does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing in this tenant */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has the wrong media type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is well-formed but wrong */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
