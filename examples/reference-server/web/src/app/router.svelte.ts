@@ -74,6 +74,10 @@ export function operationPath(id: string): string {
   return `/operations/${encodeURIComponent(id)}`;
 }
 
+export function taskPath(id: string): string {
+  return `/tasks/${encodeURIComponent(id)}`;
+}
+
 export function executionPath(id: string): string {
   return `/executions/${encodeURIComponent(id)}`;
 }

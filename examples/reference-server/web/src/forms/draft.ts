@@ -119,6 +119,12 @@ function readScalar(field: Field, draft: Draft, pointer: string): Reading {
       } catch {
         return wrong(pointer, 'This is not valid JSON.');
       }
+    case 'string': {
+      const { length } = [...text];
+      if (field.min !== null && length < field.min) return wrong(pointer, `Enter at least ${field.min} characters.`);
+      if (field.max !== null && field.max < length) return wrong(pointer, `Enter at most ${field.max} characters.`);
+      return given(text);
+    }
     default:
       return given(text);
   }

@@ -105,6 +105,20 @@ describe('drafts', () => {
   });
 });
 
+describe('texts', () => {
+  it('are as long as the schema wants them, counted as people count', () => {
+    const field = form({ type: 'object', properties: { code: { type: 'string', minLength: 3, maxLength: 4 } } });
+    const said = (text: string) => {
+      const draft = draftOf(field);
+      set(draft, 'code', text);
+      return read(field, draft).mistakes.map((mistake) => mistake.detail);
+    };
+    expect(['ab', 'abc', '\u{1f980}\u{1f980}\u{1f980}\u{1f980}', 'abcde', ''].map(said)).toEqual([
+      ['Enter at least 3 characters.'], [], [], ['Enter at most 4 characters.'], [],
+    ]);
+  });
+});
+
 describe('place', () => {
   it('finds the field of a pointer, from the input or from the body', () => {
     const errors = { '/input/amount': 'a', '/tags/0': 'b', '/address/city': 'c', '/address/zip': 'd', '': 'e', '/priority': 'f' };

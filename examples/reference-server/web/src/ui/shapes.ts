@@ -1,4 +1,4 @@
-import type { ExecutionStatus, TaskState } from '../api/types.ts';
+import type { ExecutionStatus, HumanTaskState, TaskState } from '../api/types.ts';
 
 export type Outcome = 'completed' | 'running' | 'waiting' | 'faulted' | 'idle';
 export type Shape = 'tick' | 'dot' | 'pause' | 'cross' | 'slash' | 'ring' | 'arrow';
@@ -13,10 +13,10 @@ interface Look {
 type Other = 'cancelling' | 'active' | 'paused' | 'ended' | 'queued' | 'due' | 'lost' | 'missed' | 'failed' | Bulk;
 
 /** Operations on many executions, and what became of each. */
-type Bulk = 'planned' | 'done' | 'stopped' | 'refused' | 'open';
+type Bulk = 'planned' | 'done' | 'stopped' | 'refused';
 
 /** How each state looks everywhere: never by colour alone. */
-const LOOKS: Record<ExecutionStatus | TaskState | Other, Look> = {
+const LOOKS: Record<ExecutionStatus | HumanTaskState | TaskState | Other, Look> = {
   pending: { outcome: 'idle', shape: 'ring', label: 'Pending' },
   running: { outcome: 'running', shape: 'dot', label: 'Running' },
   started: { outcome: 'running', shape: 'dot', label: 'Running' },
@@ -41,6 +41,10 @@ const LOOKS: Record<ExecutionStatus | TaskState | Other, Look> = {
   stopped: { outcome: 'idle', shape: 'slash', label: 'Stopped' },
   refused: { outcome: 'faulted', shape: 'cross', label: 'Refused' },
   open: { outcome: 'idle', shape: 'ring', label: 'Open' },
+  claimed: { outcome: 'running', shape: 'dot', label: 'Taken' },
+  held: { outcome: 'waiting', shape: 'pause', label: 'Held' },
+  expired: { outcome: 'faulted', shape: 'cross', label: 'Expired' },
+  withdrawn: { outcome: 'idle', shape: 'slash', label: 'Withdrawn' },
 };
 
 export function lookOf(state: string): Look {

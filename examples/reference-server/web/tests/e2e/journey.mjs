@@ -10,6 +10,7 @@ import { faults } from './faults.mjs';
 import { limits } from './limits.mjs';
 import { repair } from './repair.mjs';
 import { schedules } from './schedules.mjs';
+import { tasks as humanTasks } from './tasks.mjs';
 
 const base = process.env.AUTERITY_URL;
 const folder = process.argv[2];
@@ -31,7 +32,7 @@ const context = await browser.newContext({ viewport: WIDTHS[0], baseURL: base })
 const page = await context.newPage();
 page.setDefaultTimeout(15_000);
 // The first refresh finds no session, and some calls below are meant to be refused.
-const complaints = watch(page, [/status of 401.*\/auth\//, /status of 422.*\/(workflows|schedules)/, /status of 409.*\/workflows/, /status of 400.*\/executions\/faults/]);
+const complaints = watch(page, [/status of 401.*\/auth\//, /status of 422.*\/(workflows|schedules|tasks)/, /status of 409.*\/workflows/, /status of 400.*\/executions\/faults/]);
 
 let step = 'start';
 const screens = [];
@@ -170,6 +171,7 @@ try {
   await bulk(tools);
   await limits(tools);
   await schedules(tools);
+  await humanTasks(tools);
 
   step = 'sign-out ends the session';
   await page.getByRole('button', { name: 'Sign out' }).click();
