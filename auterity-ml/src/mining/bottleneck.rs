@@ -89,6 +89,9 @@ pub struct Causes {
     /// It was outside of the hours in which nearly all events happen; nothing if the log
     /// is too short to tell or work goes on around the clock.
     pub off_hours: Option<f64>,
+    /// Which part of a week is outside of these hours: long waiting has that part of it
+    /// whenever it begins.
+    pub off_hours_of_week: Option<f64>,
     /// Neither.
     pub unexplained: f64,
 }
@@ -206,8 +209,8 @@ fn action(name: &str, causes: Option<Causes>) -> String {
         Some(it) if 0.4 <= part(it.busy) => format!(
             "Let more people do {name:?}, or take simple cases from those who do: they are busy with other cases while this one waits."
         ),
-        Some(it) if 0.4 <= part(it.off_hours) => format!(
-            "Look at what arrives at {name:?} late in the day or before weekends: much of the waiting is outside working hours and shrinks only with other hours or without people."
+        Some(it) if 0.15 <= part(it.off_hours) - part(it.off_hours_of_week) => format!(
+            "Look at what arrives at {name:?} late in the day or before weekends: more of the waiting is outside working hours than chance would have it."
         ),
         Some(it) if it.busy.is_some() => format!(
             "Look at the longest cases before {name:?}: those who do it are free and at work for most of the waiting, so it may be for information, a decision of others, or a batch."
@@ -247,6 +250,7 @@ fn causes(
     Some(Causes {
         busy: who.map(|_| with_others / total),
         off_hours: hours.map(|_| off / total),
+        off_hours_of_week: hours.map(Hours::off_part),
         unexplained: (1.0 - (off + with_others) / total).max(0.0),
     })
 }
@@ -261,7 +265,11 @@ impl Causes {
             ));
         }
         if let Some(part) = self.off_hours {
-            parts.push(format!("{} outside the usual working hours", percent(part)));
+            parts.push(format!(
+                "{} outside the usual working hours (of a week, {} is)",
+                percent(part),
+                percent(self.off_hours_of_week.unwrap_or(0.0))
+            ));
         }
         parts.push(format!("{} unexplained", percent(self.unexplained)));
         format!(" Of it: {}.", parts.join(", "))
@@ -409,6 +417,11 @@ impl Hours {
     fn hour(moment: i64) -> usize {
         let hour = moment.rem_euclid(WEEK) / HOUR;
         usize::try_from(hour).unwrap_or(0)
+    }
+
+    /// The part of a week that is not usual.
+    fn off_part(&self) -> f64 {
+        1.0 - float_of_micros(self.week) / float_of_micros(WEEK)
     }
 
     fn until(&self, moment: i64) -> i64 {

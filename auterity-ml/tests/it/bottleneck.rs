@@ -76,6 +76,11 @@ fn nights_and_weekends_are_told_from_working_hours() {
     let causes = findings[0].causes.unwrap();
     assert_eq!(causes.busy, None);
     assert!(0.8 < causes.off_hours.unwrap(), "{causes:?}");
+    // Two hours of five days are usual.
+    assert!(
+        (causes.off_hours_of_week.unwrap() - 158.0 / 168.0).abs() < 1e-9,
+        "{causes:?}"
+    );
 }
 
 #[test]
