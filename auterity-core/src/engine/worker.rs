@@ -305,9 +305,10 @@ impl Worker {
         core.behind.store(room <= claims.len(), Ordering::Relaxed);
         let more = claims.len() == room && 0 < room;
         // Whatever comes of the messages, the claims are the worker's.
-        let fetched = match fetches {
-            true => self.fetch_messages(life).await,
-            false => Ok(()),
+        let fetched = if fetches {
+            self.fetch_messages(life).await
+        } else {
+            Ok(())
         };
         self.load(life, claims).await?;
         fetched?;
