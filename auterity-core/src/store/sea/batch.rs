@@ -188,8 +188,8 @@ fn postgres_refusal(error: sqlx::Error, code: &str, reason: String) -> Refusal {
     match code {
         "AU001" => return Refusal::Other(fenced()),
         "AU002" => return Refusal::Duplicate,
-        // Serialization failure, deadlock.
-        "40001" | "40P01" => return Refusal::Again(unavailable(error)),
+        // Serialization failure, deadlock, a lock waited for too long.
+        "40001" | "40P01" | "55P03" => return Refusal::Again(unavailable(error)),
         _ => {}
     }
     match code.get(..2).unwrap_or_default() {

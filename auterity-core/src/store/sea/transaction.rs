@@ -375,9 +375,15 @@ pub(in crate::store) fn failure(error: &sqlx::Error) -> Option<Failure> {
     let (code, message) = (database.code().unwrap_or_default(), database.message());
     let message = message.to_owned();
     Some(match code.as_ref() {
-        // Serialization failure, deadlock; busy, locked, busy with an old snapshot.
-        "40001" | "40P01" | "5" | "6" | "517" => Failure::Conflict(message),
-        code if ["08", "57P"].iter().any(|class| code.starts_with(class)) => Failure::Lost(message),
+        // Serialization failure, deadlock, a lock waited for too long; busy, locked, busy
+        // with an old snapshot.
+        "40001" | "40P01" | "55P03" | "5" | "6" | "517" => Failure::Conflict(message),
+        code if ["08", "57P", "25P03"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
+            Failure::Lost(message)
+        }
         _ => Failure::Statement(message),
     })
 }

@@ -11,7 +11,7 @@ use auterity_core::interpreter::{Problem, ProblemKind};
 use auterity_core::store::{Status, Transaction};
 use jiff::SignedDuration;
 use schemars::JsonSchema;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, Statement};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
@@ -243,6 +243,45 @@ async fn deadlock_is_repeated_with_the_same_key() {
         assert_eq!(keys.len(), 3, "one was repeated");
         assert!(keys[..2].contains(&keys[2]), "with its key: {keys:?}");
         drop(fixture);
+        place.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn lock_that_another_process_keeps_is_waited_for_again_and_again() {
+    for place in Place::all("a lock that is kept") {
+        if !place.is_postgres() {
+            // A writer of SQLite that keeps the file keeps everybody out, not a row.
+            continue;
+        }
+        let keys: Arc<Mutex<Vec<String>>> = Arc::default();
+        let function = Executes {
+            keys: Arc::clone(&keys),
+            ..Executes::default()
+        };
+        let fixture = engine(&place, function).await;
+        fixture.deploy("subject", SQL).await;
+        // As a process does that is frozen in its transaction.
+        let mut frozen = ConnectOptions::new(place.url.clone());
+        let frozen = Database::connect(frozen.max_connections(1).to_owned()).await;
+        let frozen = frozen.expect("it connects");
+        for text in ["BEGIN".to_owned(), add(&place, 1)] {
+            frozen.execute_unprepared(&text).await.expect("it executes");
+        }
+        let texts = json!({"texts": [add(&place, 1)]});
+        let id = fixture.start("subject", texts).await;
+        while keys.lock().expect("no panic").len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        frozen
+            .execute_unprepared("COMMIT")
+            .await
+            .expect("it executes");
+        assert_eq!(fixture.end(id).await.status, Status::Completed);
+        assert_eq!(count(&place, 1).await, 2);
+        let keys = keys.lock().expect("no panic").clone();
+        assert!(keys.iter().all(|key| *key == keys[0]), "one key: {keys:?}");
+        drop((fixture, frozen));
         place.drop().await;
     }
 }

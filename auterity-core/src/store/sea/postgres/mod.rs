@@ -70,6 +70,10 @@ pub(super) struct Postgres {
     pub(super) schema: String,
 }
 
+/// How long a function's transaction waits for the lock of another one, in milliseconds:
+/// it then gives way and is repeated. The other may belong to a process that is frozen.
+const LOCK_PATIENCE: &str = "1500";
+
 impl Postgres {
     pub(super) async fn open(url: &str, options: &SeaOptions) -> Result<(Self, PgPool), Error> {
         let wrong = |error| {
@@ -87,7 +91,11 @@ impl Postgres {
         let plain = PgConnectOptions::from_str(url)
             .map_err(wrong)?
             .disable_statement_logging()
-            .options([("statement_timeout", limit.as_str())]);
+            .options([
+                ("statement_timeout", limit.as_str()),
+                ("idle_in_transaction_session_timeout", limit.as_str()),
+                ("lock_timeout", LOCK_PATIENCE),
+            ]);
         let pool = |most: u32| {
             PgPoolOptions::new()
                 .max_connections(most)
