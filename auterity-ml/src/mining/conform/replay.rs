@@ -48,16 +48,16 @@ pub fn replay(log: &EventLog, variants: &Variants, net: &PetriNet) -> Replay {
         .map(|name| net.labels().find(name))
         .collect();
     let numbers: Vec<usize> = (0..variants.list().len()).collect();
+    // A player remembers paths, so that one plays as many variants as it can.
     let played: Vec<Tokens> = numbers
-        .par_chunks(64)
-        .flat_map_iter(|chunk| {
-            let mut player = Player::new(net);
-            let chunk = chunk.iter().map(|&variant| {
+        .par_iter()
+        .map_init(
+            || Player::new(net),
+            |player, &variant| {
                 let trace = variants.trace(log, variant).iter();
                 player.play(trace.map(|&it| labels[it as usize]))
-            });
-            chunk.collect::<Vec<_>>()
-        })
+            },
+        )
         .collect();
     let (mut fitness, mut perfect, mut cases) = (0.0, 0, 0);
     let mut all = Tokens::default();
