@@ -81,16 +81,21 @@ impl Stage {
         if self.under_way.load(Ordering::Relaxed) != 0 {
             return;
         }
-        let waiter = self.clock.next_due();
-        let now = crate::clock::Clock::now(&*self.clock);
-        let parked = self.store.next_due();
-        let parked = parked.filter(|due| self.rings && now < *due);
-        let Some(due) = waiter.into_iter().chain(parked).min() else {
-            return;
-        };
-        self.clock.advance_to(due);
-        if parked.is_some_and(|parked| parked <= due) {
-            self.store.ring();
+        // On to where somebody wakes: an engine may not be listening just when something
+        // parked becomes due, and nobody asks again while the thread sleeps.
+        loop {
+            let waiter = self.clock.next_due();
+            let now = crate::clock::Clock::now(&*self.clock);
+            let parked = self.store.next_due();
+            let parked = parked.filter(|due| self.rings && now < *due);
+            let Some(due) = waiter.into_iter().chain(parked).min() else {
+                return;
+            };
+            self.clock.advance_to(due);
+            let rang = parked.is_some_and(|parked| parked <= due) && self.store.ring();
+            if rang || waiter == Some(due) {
+                return;
+            }
         }
     }
 }

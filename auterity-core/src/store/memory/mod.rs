@@ -11,6 +11,7 @@ mod task_progress;
 mod transaction;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -38,6 +39,24 @@ pub struct MemoryStore {
     /// Held by the one transaction that is open.
     transaction: Arc<tokio::sync::Mutex<()>>,
     wake: Notify,
+    /// Those who wait to be woken now.
+    listeners: AtomicUsize,
+}
+
+/// One who waits to be woken.
+struct Listener<'s>(&'s AtomicUsize);
+
+impl<'s> Listener<'s> {
+    fn new(count: &'s AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl MemoryStore {
@@ -53,9 +72,10 @@ impl MemoryStore {
         self.state().next_due()
     }
 
-    /// Wakes all engines on this store.
-    pub(crate) fn ring(&self) {
+    /// Wakes all engines on this store; tells whether any was waiting for that.
+    pub(crate) fn ring(&self) -> bool {
         self.wake.notify_waiters();
+        0 < self.listeners.load(Ordering::Relaxed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -453,6 +473,7 @@ impl Store for MemoryStore {
     }
 
     async fn wake_wait(&self) -> Result<(), Error> {
+        let _listener = Listener::new(&self.listeners);
         self.wake.notified().await;
         Ok(())
     }

@@ -80,6 +80,7 @@ fn crash_at_every_commit_changes_nothing() {
     let case = case.with_event(event("second", "2", json!(1)));
     assert!(60 <= case.crash_after_each_commit());
     assert_eq!(case.each_task_twice(), 2);
+    case.survive(0..20);
 }
 
 async fn publish_to(fixture: &Fixture, ids: &[ExecutionId], round: u32) {
