@@ -201,8 +201,8 @@ pub trait Store:
 
     /// Lists a tenant's subscriptions that may want an event of this type: those for
     /// any type and those for this one. Of those for this type that have correlations
-    /// there is only one of each kind, which tells what to ask
-    /// [`subscription_correlated`](Self::subscription_correlated) for.
+    /// there is one of each kind, and of others only such as expect the same; it tells
+    /// what to ask [`subscription_correlated`](Self::subscription_correlated) for.
     async fn subscription_match(
         &self,
         tenant: TenantId,

@@ -140,13 +140,18 @@ impl SeaStore {
         whose: TenantId,
         event_type: &str,
     ) -> Result<Vec<Subscription>, Error> {
-        // One of each kind of correlations: the index is entered anew for each.
+        // Of each kind of correlations those that expect the least: the index is entered
+        // anew for each kind, and nothing else of it is read.
         let text = "WITH RECURSIVE kind (number) AS (
                  SELECT min(s.correlated_by) FROM subscription AS s
                  WHERE s.tenant = $1 AND s.event_key = $2
                  UNION ALL
                  SELECT (SELECT min(s.correlated_by) FROM subscription AS s
                          WHERE s.tenant = $1 AND s.event_key = $2 AND s.correlated_by > kind.number)
+                 FROM kind WHERE kind.number IS NOT NULL
+             ), sample (number, expects) AS MATERIALIZED (
+                 SELECT kind.number, (SELECT min(s.correlated_to) FROM subscription AS s
+                     WHERE s.tenant = $1 AND s.event_key = $2 AND s.correlated_by = kind.number)
                  FROM kind WHERE kind.number IS NOT NULL
              )
              SELECT tenant, execution, effect, filter, event_type, condition, correlated_by,
@@ -160,12 +165,9 @@ impl SeaStore {
              UNION ALL
              SELECT o.tenant, o.execution, o.effect, o.filter, o.event_type, o.condition,
                  o.correlated_by, o.correlated_to
-             FROM kind JOIN subscription AS o
-                 ON o.tenant = $1 AND o.event_key = $2 AND o.correlated_by = kind.number
-                 AND (o.execution, o.effect, o.filter) = (
-                     SELECT s.execution, s.effect, s.filter FROM subscription AS s
-                     WHERE s.tenant = $1 AND s.event_key = $2
-                         AND s.correlated_by = kind.number LIMIT 1)";
+             FROM sample JOIN subscription AS o
+                 ON o.tenant = $1 AND o.event_key = $2 AND o.correlated_by = sample.number
+                     AND o.correlated_to = sample.expects";
         let values: Vec<Value> = vec![whose.as_uuid().into(), event_type.into()];
         let rows = self.all(text, values).await?;
         rows.iter().map(subscription).collect()
